@@ -1,0 +1,34 @@
+"""Where the engine gets time and chance from, so that tests can give it others."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _chance() -> float:
+    """Draw from this process's own numbers: `random.random` would take its state along through a pickle."""
+    return random.random()  # noqa: S311 - spreads load, guards nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """
+    Time and chance.
+
+    Attributes:
+        now: Seconds since the epoch, UTC.
+
+        monotonic: Seconds that no clock change touches.
+
+        sleep: Waits for so many seconds.
+
+        chance: A number from 0 to 1.
+    """
+
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    chance: Callable[[], float] = _chance
