@@ -1,0 +1,66 @@
+"""Small resources that the API home leads to: who exists already, and helpers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask, Response, request
+
+from foxy_auth.emulator._bearer import MISSING, deny, find_token
+from foxy_auth.emulator._hal import answer, document, here, link, refuse
+
+if TYPE_CHECKING:
+    from foxy_auth.emulator._state import State
+
+
+def add_reporting_routes(app: Flask, state: State) -> None:
+    """Serve `/reporting` and what lies below it, `/property_helpers` and `/encode`."""
+
+    @app.get("/reporting")
+    def show_reporting() -> Response:
+        _require_any_token(state)
+        links = {
+            "self": link("/reporting", "Reporting API Home"),
+            "fx:reporting_email_exists": _template("/reporting/email_exists{?email}", "Check if an email exists"),
+            "fx:reporting_store_domain_exists": _template(
+                "/reporting/store_domain_exists{?store_domain}", "Check if a store domain exists"
+            ),
+        }
+        return answer(document(links))
+
+    @app.get("/reporting/email_exists")
+    def say_whether_email_exists() -> Response:
+        _require_any_token(state)
+        with state.lock:
+            found = state.accounts.find_user(request.args.get("email", ""))
+        return _found("email") if found else refuse(404, "This user was not found.")
+
+    @app.get("/reporting/store_domain_exists")
+    def say_whether_domain_exists() -> Response:
+        _require_any_token(state)
+        with state.lock:
+            found = state.accounts.find_store(request.args.get("store_domain", ""))
+        return _found("store_domain") if found else refuse(404, "This store domain was not found.")
+
+    @app.get("/property_helpers")
+    def show_property_helpers() -> Response:
+        return answer(document({"self": link("/property_helpers", "Property Helpers")}))
+
+    @app.post("/encode")
+    def encode() -> Response:
+        _require_any_token(state)
+        return answer(document({"self": link("/encode", "Encode")}, {"result": request.get_data(as_text=True)}))
+
+
+def _require_any_token(state: State) -> None:
+    if find_token(state) is None:
+        deny(state, MISSING)
+
+
+def _template(path: str, title: str) -> dict[str, object]:
+    """Describe a link whose variables are to be filled in (RFC 6570)."""
+    return {"href": here(path), "title": title, "templated": True}
+
+
+def _found(what: str) -> Response:
+    return answer(document({"self": link(request.full_path, "This Report")}, {"message": f"This {what} exists."}))
