@@ -1,0 +1,59 @@
+"""Our errors as members of a client library's own hierarchy, so that legacy `except` clauses keep working (R22)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from foxy_auth.errors import FoxyAuthError
+
+# What the users of a library catch when a request cannot be made.
+BASES = {
+    "requests": "RequestException",
+    "niquests": "RequestException",
+    "httpx": "RequestError",
+    "httpx2": "RequestError",
+}
+
+
+@contextmanager
+def client_errors(library: str, request: object) -> Generator[None]:
+    """
+    Let a `FoxyAuthError` pass as an error of *library* too.
+
+    Args:
+        library: The name of the client library that makes the request.
+
+        request: Its request, which the error carries as `request` like any of the library's own.
+    """
+    try:
+        yield
+    except FoxyAuthError as error:
+        own = _rebuilt(type(error), library, error.args, vars(error))
+        own.request = request
+        raise own from error.__cause__
+
+
+@cache
+def _merged(kind: type[Any], library: str) -> type[Any]:
+    base: type[Exception] = getattr(import_module(library), BASES[library])
+
+    def reduce(error: FoxyAuthError) -> tuple[Any, ...]:
+        """Pickle without the request, in which the token stands."""
+        state = {name: value for name, value in vars(error).items() if name not in {"request", "_request"}}
+        return _rebuilt, (kind, library, error.args, state)
+
+    members = {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": reduce}
+    return type(kind.__name__, (kind, base), members)
+
+
+def _rebuilt(kind: type[FoxyAuthError], library: str, args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    merged = _merged(kind, library)  # type: ignore[arg-type]  # a class is hashable, whatever typeshed's cache says
+    error: Any = merged.__new__(merged, *args)
+    error.args = args
+    error.request = error.response = None
+    error.__dict__.update(state)
+    return error

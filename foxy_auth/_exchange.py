@@ -1,0 +1,140 @@
+"""One token call for each grant, from the question to the token: the protocol over the transport."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from foxy_auth._authorization import CLIENT_FULL_ACCESS
+from foxy_auth._protocol import (
+    Client,
+    HttpRequest,
+    client_credentials_request,
+    code_request,
+    read_reply,
+    refresh_request,
+)
+from foxy_auth._transport import send
+from foxy_auth.environment import Environment
+from foxy_auth.errors import LoginRequiredError
+from foxy_auth.token import Token
+
+
+class _Endpoint(TypedDict):
+    url: str
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """
+    Makes the token calls of one OAuth client at one installation of Foxy.
+
+    Attributes:
+        client: Who asks.
+
+        environment: Whom.
+
+        api_version: What goes into `FOXY-API-VERSION`.
+
+        http: The client that the user gave for token calls; None leaves the choice to each call.
+    """
+
+    client: Client
+    environment: Environment
+    api_version: str = "1"
+    http: object | None = field(default=None, repr=False)
+
+    def for_grant(self) -> Exchange:
+        """Return the exchange of the same client for grants with refresh tokens."""
+        return Exchange(self.client, self.environment, self.api_version, self.http)
+
+    def refresh(
+        self, refresh_token: str | None, *, scope: str, via: str, timeout: float, clock: Callable[[], float]
+    ) -> Token:
+        """
+        Exchange *refresh_token* for a token.
+
+        Args:
+            refresh_token: The refresh token to send, if the grant has one.
+
+            scope: What the grant is known to allow, in case the answer does not say.
+
+            via: The name of the client library to use, unless the user gave a client.
+
+            timeout: Seconds for the call.
+
+            clock: Seconds since the epoch.
+
+        Raises:
+            LoginRequiredError, TokenRefusedError, TokenUnavailableError: No token came of it.
+        """
+        if refresh_token is None:
+            raise LoginRequiredError("there is no refresh token to get a new access token with; authorize again")
+        request = refresh_request(self.client, refresh_token, **self._endpoint)
+        hidden = (refresh_token,)
+        return self._asked(request, via, timeout, clock, hidden=hidden, refresh_token=refresh_token, scope=scope)
+
+    def code(
+        self,
+        code: str,
+        *,
+        redirect_uri: str,
+        code_verifier: str | None,
+        via: str,
+        timeout: float,
+        clock: Callable[[], float],
+    ) -> Token:
+        """Exchange an authorization *code* for the first token of a grant; the rest is as for `refresh`."""
+        request = code_request(
+            self.client, code, redirect_uri=redirect_uri, code_verifier=code_verifier, **self._endpoint
+        )
+        return self._asked(request, via, timeout, clock, hidden=(code, code_verifier or code))
+
+    def client_credentials(self, *, scope: str, via: str, timeout: float, clock: Callable[[], float]) -> Token:
+        """Get a token for the client itself; the rest is as for `refresh`."""
+        request = client_credentials_request(self.client, scope, **self._endpoint)
+        return self._asked(request, via, timeout, clock, scope=scope)
+
+    @property
+    def _endpoint(self) -> _Endpoint:
+        return {"url": self.environment.token_endpoint, "api_version": self.api_version}
+
+    def _asked(
+        self,
+        request: HttpRequest,
+        via: str,
+        timeout: float,
+        clock: Callable[[], float],
+        *,
+        hidden: tuple[str, ...] = (),
+        refresh_token: str | None = None,
+        scope: str = "",
+    ) -> Token:
+        secret = self.client.client_secret
+        basic = b64encode(f"{self.client.client_id}:{secret}".encode()).decode()
+        asked_at = clock()
+        reply = send(request, through=self.http or via, timeout=timeout)
+        return read_reply(
+            reply, asked_at=asked_at, refresh_token=refresh_token, scope=scope, hidden=(basic, secret, *hidden)
+        )
+
+
+class ClientCredentialsExchange(Exchange):
+    """An exchange whose grant is the client itself: it asks anew where others refresh."""
+
+    __slots__ = ()
+
+    def refresh(
+        self,
+        refresh_token: str | None,  # noqa: ARG002 - there is none
+        *,
+        scope: str,
+        via: str,
+        timeout: float,
+        clock: Callable[[], float],
+    ) -> Token:
+        """Get another token for the client itself."""
+        return self.client_credentials(scope=scope or CLIENT_FULL_ACCESS, via=via, timeout=timeout, clock=clock)

@@ -1,0 +1,311 @@
+"""`OAuthClient`: the flows by which an integration gets its first token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from foxy_auth._arguments import (
+    check_api_version,
+    check_auth_method,
+    check_callback,
+    check_credential,
+    check_redirect_uri,
+    check_seconds,
+    kind,
+)
+from foxy_auth._authorization import (
+    CLIENT_FULL_ACCESS,
+    AuthorizationRequest,
+    authorization_request,
+    read_authorization_response,
+)
+from foxy_auth._clock import Clock
+from foxy_auth._exchange import Exchange
+from foxy_auth._loops import twin
+from foxy_auth._patience import patiently
+from foxy_auth._protocol import Client
+from foxy_auth._transport import check_client, installed_library, library_of
+from foxy_auth.auth import LEEWAY, REFRESH_AHEAD, TIMEOUT, FoxyAuth, hand_over
+from foxy_auth.environment import PRODUCTION, Environment, check_environment
+from foxy_auth.errors import AuthorizationError, LoginRequiredError, TokenRefusedError
+from foxy_auth.token import Token
+
+if TYPE_CHECKING:
+    from foxy_auth.stores import TokenStore
+
+
+class OAuthClient:
+    """
+    An OAuth client registered with Foxy: its id, its secret, and what it can do with them.
+
+    What talks to the provider has an async twin, with an `a` before its name, which never blocks the event loop.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        redirect_uri: str | None = None,
+        environment: Environment = PRODUCTION,
+        client_auth_method: str = "client_secret_basic",
+        api_version: str = "1",
+        http: object | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        """
+        Hold a client's credentials.
+
+        Args:
+            client_id: The client's id.
+
+            client_secret: The client's secret.
+
+            redirect_uri: Exactly as it was registered; the authorization code flow needs it.
+
+            environment: Where Foxy is.
+
+            client_auth_method: `client_secret_basic`, which the provider recommends, or `client_secret_post`.
+
+            api_version: Goes into the header `FOXY-API-VERSION`.
+
+            http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for the calls; by default
+                a client library that is installed, with the settings of the usual environment variables.
+
+            timeout: Seconds for a call.
+
+        Raises:
+            TypeError, ValueError: An argument is not what it should be; the message says what to do.
+
+            ImportError: No client library is installed.
+        """
+        check_credential("client_id", client_id)
+        check_credential("client_secret", client_secret)
+        check_auth_method(client_auth_method)
+        check_environment(environment)
+        check_api_version(api_version)
+        check_seconds("timeout", timeout, least=0.001)
+        check_redirect_uri(redirect_uri)
+        if http is not None:
+            check_client(http)
+        client = Client(client_id, client_secret, client_auth_method)
+        self._exchange = Exchange(client, environment, api_version, http)
+        self._redirect_uri = redirect_uri
+        self._timeout = timeout
+        self._clock = Clock()
+        self._via = library_of(http) or installed_library()
+
+    @property
+    def client_id(self) -> str:
+        """The client's id."""
+        return self._exchange.client.client_id
+
+    @property
+    def client_secret(self) -> str:
+        """The client's secret, to be kept where it was kept before."""
+        return self._exchange.client.client_secret
+
+    @property
+    def redirect_uri(self) -> str | None:
+        """The registered redirect URI, if it was given."""
+        return self._redirect_uri
+
+    @property
+    def settings(self) -> Exchange:
+        """What the client's token calls are made with."""
+        return self._exchange
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for a call."""
+        return self._timeout
+
+    @property
+    def environment(self) -> Environment:
+        """Where Foxy is."""
+        return self._exchange.environment
+
+    def __repr__(self) -> str:
+        """Name the client, and nothing that is secret."""
+        return f"<OAuthClient {self.client_id} for {self.environment.api}>"
+
+    # --- the authorization code flow ---------------------------------------------------------------------------------
+
+    def authorization_request(
+        self, scope: str, *, send_redirect_uri: bool = False, pkce: bool = False
+    ) -> AuthorizationRequest:
+        """
+        Prepare the address to which the user is sent to grant access.
+
+        Keep its `state` in the user's session, and give it to `fetch_token` with what comes back.
+
+        Args:
+            scope: `store_full_access` or `user_full_access`, or any other that the provider knows.
+
+            send_redirect_uri: Send the redirect URI along, which the provider's page does not ask for.
+
+            pkce: Bind the code to a verifier (RFC 7636), of which the provider's page does not speak; keep the
+                request's `code_verifier` beside the state.
+
+        Raises:
+            ValueError: There is no scope, or no redirect URI to send.
+        """
+        if not isinstance(scope, str) or not scope.strip():
+            raise ValueError("scope takes text such as 'store_full_access'; the provider requires one")
+        redirect_uri = self._registered_uri() if send_redirect_uri else None
+        endpoint = self.environment.authorization_endpoint
+        return authorization_request(endpoint, self.client_id, scope, redirect_uri=redirect_uri, pkce=pkce)
+
+    def fetch_token(
+        self,
+        authorization_response: str | Mapping[str, object],
+        *,
+        state: str | None,
+        code_verifier: str | None = None,
+        on_token: Callable[[Token], object] | None = None,
+    ) -> Token:
+        """
+        Exchange the code of an authorization response for a token, at once: a code lives 30 seconds and serves once.
+
+        Args:
+            authorization_response: The URL to which the browser was redirected, or its query parameters as the web
+                framework gives them.
+
+            state: The state of the request, as it was kept in the user's session.
+
+            code_verifier: The verifier of the request, if it asked for PKCE.
+
+            on_token: Called with the token before it is returned, and also if an async caller has been cancelled
+                meanwhile: a code serves once, so the token would be lost. For the rest as for `FoxyAuth`.
+
+        Raises:
+            AuthorizationError: The state differs, the user denied access, the code is missing, spent or too old, or the
+                request was wrong; the message says what to do.
+
+            TokenRefusedError: The token endpoint refuses this client.
+
+            TokenUnavailableError: The token endpoint gave no usable answer. The code may be spent: start over.
+
+            ValueError: The client has no redirect URI, without which there is no exchange.
+        """
+        check_callback(on_token)
+        redirect_uri = self._registered_uri()
+        code = read_authorization_response(authorization_response, state=state)
+        with _as_authorization_errors():
+            token = self._patiently(
+                lambda timeout: self._exchange.code(
+                    code,
+                    redirect_uri=redirect_uri,
+                    code_verifier=code_verifier,
+                    via=self._via,
+                    timeout=timeout,
+                    clock=self._clock.now,
+                )
+            )
+        hand_over(token, on_token, timeout=self._timeout)
+        return token
+
+    afetch_token = twin(fetch_token)
+
+    def _registered_uri(self) -> str:
+        if self._redirect_uri is None:
+            raise ValueError("give OAuthClient the redirect_uri that was registered: the provider requires it")
+        return self._redirect_uri
+
+    # --- other grants ------------------------------------------------------------------------------------------------
+
+    def refresh_token(self, token: Token) -> Token:
+        """
+        Exchange *token*'s refresh token for a new token, by hand; `FoxyAuth` does so by itself.
+
+        Raises:
+            LoginRequiredError: The grant is gone, or *token* has no refresh token.
+
+            TokenRefusedError, TokenUnavailableError: No token came of it.
+        """
+        if not isinstance(token, Token):
+            raise TypeError(f"refresh_token takes a Token, not {kind(token)}; Token.from_dict(…) makes one")
+        return self._patiently(
+            lambda timeout: self._exchange.refresh(
+                token.refresh_token, scope=token.scope, via=self._via, timeout=timeout, clock=self._clock.now
+            )
+        )
+
+    arefresh_token = twin(refresh_token)
+
+    def client_credentials(self, scope: str = CLIENT_FULL_ACCESS) -> Token:
+        """
+        Get a token for the client itself (RFC 6749, section 4.4), which has no refresh token.
+
+        Raises:
+            TokenRefusedError, TokenUnavailableError: No token came of it.
+        """
+        return self._patiently(
+            lambda timeout: self._exchange.client_credentials(
+                scope=scope, via=self._via, timeout=timeout, clock=self._clock.now
+            )
+        )
+
+    aclient_credentials = twin(client_credentials)
+
+    # --- and then ----------------------------------------------------------------------------------------------------
+
+    def auth(
+        self,
+        token: Token,
+        *,
+        on_token: Callable[[Token], object] | None = None,
+        store: TokenStore | None = None,
+        refresh_ahead: float = REFRESH_AHEAD,
+        leeway: float = LEEWAY,
+    ) -> FoxyAuth:
+        """
+        Return the auth object for *token*'s grant, and hand *token* to *on_token* at once.
+
+        Args:
+            token: What one of the flows has brought.
+
+            on_token: As for `FoxyAuth`.
+
+            store: As for `FoxyAuth`; it gets *token* at once too, whatever it had before.
+
+            refresh_ahead: As for `FoxyAuth`.
+
+            leeway: As for `FoxyAuth`.
+        """
+        auth = FoxyAuth(
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            token=token,
+            on_token=on_token,
+            store=store,
+            environment=self.environment,
+            api_version=self._exchange.api_version,
+            client_auth_method=self._exchange.client.auth_method,
+            http=self._exchange.http,
+            timeout=self._timeout,
+            refresh_ahead=refresh_ahead,
+            leeway=leeway,
+        )
+        auth.hand_over()
+        return auth
+
+    def _patiently(self, call: Callable[[float], Token]) -> Token:
+        return patiently(call, timeout=self._timeout, clock=self._clock)
+
+
+@contextmanager
+def _as_authorization_errors() -> Generator[None]:
+    """Let the refusal of a code pass as what it is to the user: an authorization that did not finish."""
+    try:
+        yield
+    except LoginRequiredError as error:
+        message = f"the code was refused ({error.description or error.error}); begin a new authorization"
+        raise AuthorizationError(message, error="invalid_grant", description=error.description) from None
+    except TokenRefusedError as error:
+        if error.error != "redirect_uri_mismatch":
+            raise
+        message = f"{error.description}; redirect_uri must be exactly what was registered"
+        raise AuthorizationError(message, error=error.error, description=error.description) from None

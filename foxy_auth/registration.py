@@ -1,0 +1,462 @@
+"""
+Registering: OAuth clients, users, stores and integrations, each of whose answers carries the next token.
+
+Every address is found by following links from the API home, none is built by hand.
+
+Sources: the provider's pages "OAuth Client Creation" and "OAuth for Whitelabeled Integrations", and its pages about the
+relations fx:create_client, fx:create_user, fx:stores and fx:integrations.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from foxy_auth._arguments import (
+    check_api_version,
+    check_callback,
+    check_credential,
+    check_seconds,
+    is_redirect_uri,
+    kind,
+)
+from foxy_auth._loops import twin
+from foxy_auth._protocol import absolute, bearer, link, read_resource, read_token, resource_request
+from foxy_auth._transport import check_client, installed_library, send
+from foxy_auth.auth import TIMEOUT, FoxyAuth, hand_over
+from foxy_auth.client import OAuthClient
+from foxy_auth.environment import PRODUCTION, Environment, check_environment
+from foxy_auth.errors import RegistrationError
+from foxy_auth.token import Token
+
+SUFFIX_LENGTH = 30
+OK = 200
+CREATED = 201
+
+OnToken = Callable[[Token], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """
+    What a user or a store that was created brought.
+
+    Attributes:
+        token: The token for it.
+
+        auth: The auth object for it; `on_token` is its callback.
+
+        url: Its address, worth keeping.
+    """
+
+    token: Token
+    auth: FoxyAuth
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """
+    What a client or an integration that was created brought.
+
+    Attributes:
+        client: The new OAuth client; its id and secret are shown here only, so keep them.
+
+        token: The token for it.
+
+        auth: The auth object for it; `on_token` is its callback.
+
+        url: Its address, worth keeping.
+    """
+
+    client: OAuthClient
+    token: Token
+    auth: FoxyAuth
+    url: str | None
+
+
+def new_client_id(prefix: str) -> str:
+    """
+    Return a client id for one installation of a distributed integration: *prefix* and 30 random letters and digits.
+
+    The provider's page recommends a common prefix, such as the company's name, "as a basic way to group them together".
+
+    Raises:
+        TypeError, ValueError: *prefix* is not made of ASCII letters, digits, `-`, `_` and `.`.
+    """
+    from authlib.common.security import generate_token
+
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix takes text, not {kind(prefix)}")
+    if not prefix.isascii() or not prefix.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise ValueError("prefix takes ASCII letters, digits, '-', '_' and '.', such as your company's name")
+    return f"{prefix}{generate_token(SUFFIX_LENGTH)}"
+
+
+def register_client(
+    *,
+    redirect_uri: str,
+    project_name: str,
+    company_name: str,
+    contact_name: str,
+    contact_email: str,
+    contact_phone: str,
+    client_id: str | None = None,
+    project_description: str | None = None,
+    company_url: str | None = None,
+    company_logo: str | None = None,
+    javascript_origin_uri: str | None = None,
+    on_token: OnToken | None = None,
+    environment: Environment = PRODUCTION,
+    api_version: str = "1",
+    http: object | None = None,
+    timeout: float = TIMEOUT,
+) -> Registration:
+    """
+    Register an OAuth client (`fx:create_client`), which needs no token.
+
+    Args:
+        redirect_uri: Where users come back to after they have granted access; compared to the letter later.
+
+        project_name: The integration's name.
+
+        company_name: Who makes it.
+
+        contact_name: A person there.
+
+        contact_email: That person's address.
+
+        contact_phone: That person's number.
+
+        client_id: An id of your own, see `new_client_id`; by default the provider makes one. It can never be changed.
+
+        project_description: What the integration does.
+
+        company_url: The company's page.
+
+        company_logo: The address of the company's logo, which users may be shown.
+
+        javascript_origin_uri: The origin of an integration in the browser.
+
+        on_token: Called with the client's token (scope `client_full_access`) before anything else is done with it, and
+            then with each that replaces it.
+
+        environment: Where Foxy is.
+
+        api_version: Goes into the header `FOXY-API-VERSION`.
+
+        http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for all calls.
+
+        timeout: Seconds for a call.
+
+    Raises:
+        RegistrationError: The API refuses, say because the id is taken or a field is missing; it lists each fault.
+
+        TokenUnavailableError: The API gave no usable answer. Whether the client exists is not known.
+    """
+    check_callback(on_token)
+    if client_id is not None:
+        check_credential("client_id", client_id)  # now, for the secret would be lost with a client that is of no use
+    fields = {
+        "redirect_uri": redirect_uri,
+        "project_name": project_name,
+        "company_name": company_name,
+        "contact_name": contact_name,
+        "contact_email": contact_email,
+        "contact_phone": contact_phone,
+        "client_id": client_id,
+        "project_description": project_description,
+        "company_url": company_url,
+        "company_logo": company_logo,
+        "javascript_origin_uri": javascript_origin_uri,
+    }
+    desk = _Desk(environment, api_version, http, timeout)
+    answer = desk.create(desk.home(), "fx:create_client", fields)
+    token = answer.nested_token()
+    if not _tells_secret(answer):
+        # Then id and secret stand in the client's own resource. Until they are here, too, the token is not to be lost.
+        hand_over(token, on_token, timeout=timeout)
+    return _registration(answer, token, desk, redirect_uri=redirect_uri, on_token=on_token)
+
+
+def create_user(
+    auth: FoxyAuth,
+    *,
+    first_name: str,
+    last_name: str,
+    email: str,
+    phone: str | None = None,
+    affiliate_id: int | None = None,
+    is_programmer: bool | None = None,
+    is_front_end_developer: bool | None = None,
+    is_designer: bool | None = None,
+    is_merchant: bool | None = None,
+    captcha_code: str | None = None,
+    on_token: OnToken | None = None,
+) -> Created:
+    """
+    Create a Foxy user (`fx:create_user`).
+
+    Args:
+        auth: The client's own auth object (scope `client_full_access`).
+
+        first_name: 50 characters at most.
+
+        last_name: 50 characters at most.
+
+        email: The user's login; 100 characters at most.
+
+        phone: 50 characters at most.
+
+        affiliate_id: Can be given at creation only.
+
+        is_programmer: What the user does.
+
+        is_front_end_developer: What the user does.
+
+        is_designer: What the user does.
+
+        is_merchant: What the user does.
+
+        captcha_code: Goes into the header `h-captcha-code`, which the provider demands of those it has not exempted.
+
+        on_token: Called with the user's token (scope `user_full_access`), and then with each that replaces it.
+
+    Raises:
+        RegistrationError: The API refuses; it lists each fault.
+
+        FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
+    """
+    fields = {
+        "first_name": first_name,
+        "last_name": last_name,
+        "email": email,
+        "phone": phone,
+        "affiliate_id": affiliate_id,
+        "is_programmer": is_programmer,
+        "is_front_end_developer": is_front_end_developer,
+        "is_designer": is_designer,
+        "is_merchant": is_merchant,
+    }
+    headers = {"h-captcha-code": captcha_code} if captcha_code else {}
+    desk = _Desk.of(auth, on_token)
+    answer = desk.create(desk.home(), "fx:create_user", fields, headers)
+    return _created(auth, answer, on_token)
+
+
+def create_store(
+    auth: FoxyAuth,
+    *,
+    store_name: str,
+    store_domain: str,
+    store_url: str,
+    store_email: str,
+    postal_code: str,
+    region: str,
+    country: str,
+    on_token: OnToken | None = None,
+    **further: object,
+) -> Created:
+    """
+    Create a Foxy store (`fx:stores`).
+
+    Args:
+        auth: The auth object of the user that the store is for (scope `user_full_access`).
+
+        store_name: 50 characters at most.
+
+        store_domain: A label of Foxy's domain, or a full domain together with `use_remote_domain`.
+
+        store_url: The address of the shop's own site.
+
+        store_email: Where the store's mail comes from.
+
+        postal_code: The store's postal code.
+
+        region: The store's region, of two letters where the country has such codes.
+
+        country: ISO 3166-1 alpha-2.
+
+        on_token: Called with the store's token (scope `store_full_access`), and then with each that replaces it.
+
+        further: Further fields of the provider's, such as `locale_code` or `timezone`.
+
+    Raises:
+        RegistrationError: The API refuses; it lists each fault.
+
+        FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
+    """
+    fields = {
+        "store_name": store_name,
+        "store_domain": store_domain,
+        "store_url": store_url,
+        "store_email": store_email,
+        "postal_code": postal_code,
+        "region": region,
+        "country": country,
+        **further,
+    }
+    desk = _Desk.of(auth, on_token)
+    answer = desk.create(desk.home(), "fx:stores", fields)
+    return _created(auth, answer, on_token)
+
+
+def create_integration(
+    auth: FoxyAuth, *, project_name: str, project_description: str | None = None, on_token: OnToken | None = None
+) -> Registration:
+    """
+    Create an integration of a store (`fx:integrations`): what "Get Token" does in Foxy's admin.
+
+    Args:
+        auth: The store's auth object (scope `store_full_access`).
+
+        project_name: The integration's name.
+
+        project_description: What it does.
+
+        on_token: Called with the integration's token, and then with each that replaces it.
+
+    Raises:
+        RegistrationError: The API refuses; it lists each fault.
+
+        FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
+    """
+    desk = _Desk.of(auth, on_token)
+    store = desk.follow(desk.home(), "fx:store")
+    fields = {"project_name": project_name, "project_description": project_description}
+    answer = desk.create(store, "fx:integrations", fields)
+    return _registration(answer, answer.token(answer.fields), desk, redirect_uri=None, on_token=on_token)
+
+
+aregister_client = twin(register_client)
+acreate_user = twin(create_user)
+acreate_store = twin(create_store)
+acreate_integration = twin(create_integration)
+
+
+# --- the conversation ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The answer to a creation, and the moment before it was asked for."""
+
+    fields: Mapping[str, Any] = field(repr=False)
+    asked_at: float
+
+    @property
+    def url(self) -> str | None:
+        return link(self.fields, "self")
+
+    def nested_token(self) -> Token:
+        return self.token(self.fields.get("token"))
+
+    def token(self, fields: Any) -> Token:
+        try:
+            return read_token(fields, asked_at=self.asked_at)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            message = f"the API has created {self.url or 'it'}, but its answer has no token; look in Foxy's admin"
+            raise RegistrationError(message, status=CREATED) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where fields are handed in: follows links from the API home by relation."""
+
+    environment: Environment
+    api_version: str
+    http: object | None = field(repr=False)
+    timeout: float
+    auth: object | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    def __post_init__(self) -> None:
+        check_environment(self.environment)
+        check_api_version(self.api_version)
+        check_seconds("timeout", self.timeout, least=0.001)
+        if self.http is not None:
+            check_client(self.http)
+
+    @classmethod
+    def of(cls, auth: FoxyAuth, on_token: OnToken | None) -> _Desk:
+        """Hand in what *auth* signs."""
+        check_callback(on_token)
+        if not isinstance(auth, FoxyAuth):
+            raise TypeError(f"auth takes the FoxyAuth of whoever creates something, not {kind(auth)}")
+        settings = auth.settings
+        return cls(settings.environment, settings.api_version, settings.http, auth.timeout, auth)
+
+    def signed(self, token: Token) -> _Desk:
+        """Hand in what *token* signs, where there is no auth object yet."""
+        return replace(self, headers={"Authorization": bearer(token)})
+
+    def home(self) -> Mapping[str, Any]:
+        return self._send(self.environment.api)
+
+    def follow(self, resource: Mapping[str, Any], relation: str) -> Mapping[str, Any]:
+        return self._send(self._target(resource, relation))
+
+    def create(
+        self,
+        resource: Mapping[str, Any],
+        relation: str,
+        fields: Mapping[str, object],
+        headers: Mapping[str, str] | None = None,
+    ) -> _Answer:
+        target = self._target(resource, relation)
+        given = {name: value for name, value in fields.items() if value is not None}
+        asked_at = time.time()
+        return _Answer(self._send(target, given, headers), asked_at)
+
+    def _target(self, resource: Mapping[str, Any], relation: str) -> str:
+        found = link(resource, relation)
+        if found is None:
+            message = f"the API offers no link {relation} here; is the token of the right scope?"
+            raise RegistrationError(message, status=OK)
+        target = absolute(found, base=self.environment.api)
+        if not self.environment.covers(target):
+            raise RegistrationError(f"the API's link {relation} leads elsewhere; nothing was sent there", status=OK)
+        return target
+
+    def _send(
+        self, url: str, fields: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        request = resource_request(
+            url, api_version=self.api_version, fields=fields, headers={**self.headers, **(headers or {})}
+        )
+        through = self.http or installed_library()
+        return read_resource(send(request, through=through, timeout=self.timeout, auth=self.auth))
+
+
+def _created(auth: FoxyAuth, answer: _Answer, on_token: OnToken | None) -> Created:
+    token = answer.nested_token()
+    return Created(token, auth.for_token(token, on_token=on_token), answer.url)
+
+
+def _tells_secret(answer: _Answer) -> bool:
+    return bool(answer.fields.get("client_id") and answer.fields.get("client_secret"))
+
+
+def _registration(
+    answer: _Answer, token: Token, desk: _Desk, *, redirect_uri: str | None, on_token: OnToken | None
+) -> Registration:
+    fields = answer.fields
+    if not _tells_secret(answer):
+        signed = desk.signed(token)
+        fields = signed.follow(signed.home(), "fx:client")
+    client_id, client_secret = fields.get("client_id"), fields.get("client_secret")
+    if not client_id or not client_secret:
+        message = f"the API has created {answer.url or 'it'}, but tells no client id and secret; look in Foxy's admin"
+        raise RegistrationError(message, status=CREATED)
+    client = OAuthClient(
+        client_id,
+        client_secret,
+        redirect_uri=redirect_uri if redirect_uri and is_redirect_uri(redirect_uri) else None,  # several are none
+        environment=desk.environment,
+        api_version=desk.api_version,
+        http=desk.http,
+        timeout=desk.timeout,
+    )
+    return Registration(client, token, client.auth(token, on_token=on_token), answer.url)
