@@ -1,0 +1,193 @@
+"""What only httpx and httpx2 can get wrong: flows, event hooks, and the wrong kind of object."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from clients.drivers import WAIT
+from clients.grants import make_auth
+
+from foxy_auth import FoxyAuth
+
+if TYPE_CHECKING:
+    from foxy_auth.emulator import Emulator
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def module(request: pytest.FixtureRequest) -> Any:
+    """Give both libraries."""
+    return import_module(request.param)
+
+
+def refused(module: Any, request: Any) -> Any:
+    """Make the 401 that *request* might get."""
+    return module.Response(401, request=request, stream=module.ByteStream(b""))
+
+
+def test_flow_yields_the_callers_requests_alone(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """F41: a flow yields the caller's request and its retry, of the same class, with body and extensions, no more."""
+    request = module.Request("POST", foxy.store_url, json={"a": 1}, extensions={"timeout": {"read": 7}})
+    flow = auth.sync_auth_flow(request)
+    first = next(flow)
+    old = first.headers["Authorization"]
+    retry = flow.send(refused(module, first))
+    with pytest.raises(StopIteration):
+        flow.send(module.Response(200, request=retry))
+
+    assert (first is request, type(retry), retry.url, retry.method) == (True, module.Request, request.url, "POST")
+    assert (retry.read(), retry.extensions) == (b'{"a":1}', {"timeout": {"read": 7}})
+    assert (first.headers["Authorization"], retry.headers["Authorization"] != old) == (old, True)
+
+
+def test_abandoned_flow_holds_nothing(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """F7: a flow that nobody finishes, or that is closed, leaves nothing locked, before a 401 or after it."""
+    kept: list[Any] = []
+    for refuse in (False, True):
+        for close in (False, True):
+            flow = auth.sync_auth_flow(module.Request("GET", foxy.store_url))
+            request = next(flow)
+            if refuse:
+                flow.send(refused(module, request))
+            if close:
+                flow.close()
+            kept.append(flow)
+    foxy.revoke_access_tokens()
+    with module.Client(auth=auth) as client:
+        status = client.get(foxy.store_url).status_code
+
+    assert status == 200
+
+
+def test_abandoned_async_flow_holds_nothing(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """F7: an async flow may be dropped, or finished by another task than the one that began it."""
+
+    async def use() -> int:
+        flow = auth.async_auth_flow(module.Request("GET", foxy.store_url))
+        request = await anext(flow)
+        response = module.Response(401, request=request, stream=module.ByteStream(b""))
+        await asyncio.create_task(flow.asend(response))
+        await asyncio.create_task(flow.aclose())
+        async with module.AsyncClient(auth=auth) as client:
+            foxy.revoke_access_tokens()
+            answer = await client.get(foxy.store_url)
+            return int(answer.status_code)
+
+    assert asyncio.run(use()) == 200
+
+
+def test_flow_closed_by_another_thread_holds_nothing(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """F7: a flow may be closed by another thread."""
+    flow = auth.sync_auth_flow(module.Request("GET", foxy.store_url))
+    next(flow)
+    closer = threading.Thread(target=flow.close)
+    closer.start()
+    closer.join(WAIT)
+    with module.Client(auth=auth) as client:
+        status = client.get(foxy.store_url).status_code
+
+    assert (closer.is_alive(), status) == (False, 200)
+
+
+def test_raising_event_hook_ends_the_call(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """F39: an event hook that raises for a 401 sees it before us and ends that call; later ones are served."""
+    strict = [True]
+
+    def check(response: Any) -> None:
+        if strict:
+            response.raise_for_status()
+
+    foxy.revoke_access_tokens()
+    with module.Client(auth=auth, event_hooks={"response": [check]}) as client:
+        with pytest.raises(module.HTTPStatusError):
+            client.get(foxy.store_url)
+        strict.clear()
+        status = client.get(foxy.store_url).status_code
+
+    assert (status, len(foxy.token_calls)) == (200, 1)
+
+
+def test_none_sends_without_the_token(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """F32: `auth=None` sends one request without the client's token, and without a retry."""
+    with module.Client(auth=auth) as client:
+        client.get(foxy.store_url, auth=None)
+
+    assert [(call.path, call.access_token) for call in foxy.calls] == [("/stores/1", None)]
+
+
+def test_flow_is_taken_for_a_flow(module: Any, auth: FoxyAuth) -> None:
+    """F45: either library takes the object for one of its own, not for a function that signs and does no more."""
+    with module.Client(auth=auth) as client:
+        taken = client.auth
+
+    assert taken is auth
+    assert isinstance(auth, module.Auth)
+
+
+def test_uploads_and_answers_are_not_read_by_the_library(auth: FoxyAuth) -> None:
+    """R17: neither library is asked to read a body into memory before the flow."""
+    assert (auth.requires_request_body, auth.requires_response_body) == (False, False)
+
+
+def test_request_of_another_library_is_refused(auth: FoxyAuth) -> None:
+    """R24: a flow refuses a request that is not of httpx or httpx2."""
+    with pytest.raises(TypeError, match="httpx and httpx2"):
+        next(auth.sync_auth_flow(object()))  # type: ignore[arg-type]
+
+
+def test_call_refuses_the_requests_of_httpx(module: Any, auth: FoxyAuth) -> None:
+    """R24: called as a function with a request of httpx, the object says whom it signs for."""
+    with pytest.raises(TypeError):
+        auth(module.Request("GET", "https://api.foxycart.com/"))
+
+
+ALIASED = """
+import httpx2
+httpx2.alias_httpx()
+import httpx
+from foxy_auth import Environment, FoxyAuth, Token
+
+assert httpx.Client is httpx2.Client
+auth = FoxyAuth(client_id="c", client_secret="s", token=Token("FakeAccess", refresh_token="r"))
+sent = []
+transport = httpx.MockTransport(lambda request: sent.append(request) or httpx.Response(200))
+with httpx.Client(auth=auth, transport=transport) as client:
+    client.get("https://api.foxycart.com/")
+print(sent[0].headers["Authorization"])
+"""
+
+
+def test_httpx2_may_pass_for_httpx() -> None:
+    """F73: after `httpx2.alias_httpx()` the object is made, and serves, as before."""
+    ran = subprocess.run([sys.executable, "-c", ALIASED], capture_output=True, text=True, timeout=20, check=False)
+
+    assert (ran.stdout, ran.stderr) == ("Bearer FakeAccess\n", "")
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_one_object_serves_all_at_once(library: str, foxy: Emulator) -> None:
+    """F77: one object in a sync client, in an async one and called by requests shares one refresh."""
+    module = import_module(library)
+    requests = import_module("requests")
+    foxy.rotate_refresh_tokens = True
+    auth = make_auth(foxy, refresh_token=foxy.grant().refresh_token)
+
+    async def get_async() -> int:
+        async with module.AsyncClient(auth=auth) as client:
+            return int((await client.get(foxy.store_url)).status_code)
+
+    def get_sync() -> int:
+        with module.Client(auth=auth) as client:
+            return int(client.get(foxy.store_url).status_code)
+
+    async def use() -> list[int]:
+        called = asyncio.to_thread(requests.get, foxy.store_url, auth=auth)
+        first, second, answer = await asyncio.gather(get_async(), asyncio.to_thread(get_sync), called)
+        return [first, second, answer.status_code]
+
+    assert (asyncio.run(use()), len(foxy.token_calls)) == ([200] * 3, 1)

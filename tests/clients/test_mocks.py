@@ -1,0 +1,144 @@
+"""Users' own mocks cover token calls too: a refresh and a retry under each of the usual tools."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx2
+import pytest
+import requests
+import requests_mock
+import responses
+
+from foxy_auth import FoxyAuth, Token
+
+if TYPE_CHECKING:
+    import respx
+    from pytest_httpx import HTTPXMock
+
+HOME = "https://api.foxycart.com/"
+TOKEN = "https://api.foxycart.com/token"
+REFUSAL = {"error": "invalid_token", "error_description": "The access token provided has expired"}
+ISSUED = {"access_token": "FakeNew", "expires_in": 7200, "token_type": "Bearer", "refresh_token": "FakeRefresh2"}
+
+
+@pytest.fixture
+def auth() -> FoxyAuth:
+    """Give an auth object for Foxy itself, as users' tests have."""
+    token = Token("FakeOld", refresh_token="FakeRefresh")
+    return FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", token=token)
+
+
+EXPECTED = ["Bearer FakeOld", "Basic Y2xpZW50X0Zha2U6RmFrZVNlY3JldA==", "Bearer FakeNew"]
+
+
+def test_responses(auth: FoxyAuth) -> None:
+    """F74: responses covers the token call, the 401 and the retry."""
+    with responses.RequestsMock() as mock:
+        mock.get(HOME, status=401, json=REFUSAL)
+        mock.post(TOKEN, json=ISSUED)
+        mock.get(HOME, json={"ok": True})
+        answer = requests.get(HOME, auth=auth, timeout=5)
+        sent = [call.request.headers["Authorization"] for call in mock.calls]
+
+    assert answer.json() == {"ok": True}
+    assert sent[1:] == EXPECTED[1:]  # the first stands for the request object, which the retry signs anew
+
+
+def test_requests_mock() -> None:
+    """F74: requests-mock covers a token call ahead of a request."""
+    auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", refresh_token="FakeRefresh")
+    with requests_mock.Mocker() as mock:
+        mock.get(HOME, json={"ok": True})
+        mock.post(TOKEN, json=ISSUED)
+        answer = requests.get(HOME, auth=auth, timeout=5)
+        sent = [call.headers["Authorization"] for call in mock.request_history]
+
+    assert (answer.json(), sent) == ({"ok": True}, EXPECTED[1:])
+
+
+def test_requests_mock_adapter() -> None:
+    """
+    F74: a requests-mock adapter, mounted on the session that is given for token calls, covers refresh and retry.
+
+    Its `Mocker` cannot: it lets one thread at a time send, and a refresh runs in a thread of its own.
+    """
+    adapter = requests_mock.Adapter()
+    adapter.register_uri("GET", HOME, [{"status_code": 401, "json": REFUSAL}, {"json": {"ok": True}}])
+    adapter.register_uri("POST", TOKEN, json=ISSUED)
+    token = Token("FakeOld", refresh_token="FakeRefresh")
+    with requests.Session() as session:
+        session.mount("https://", adapter)
+        auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", token=token, http=session)
+        answer = session.get(HOME, auth=auth)
+        sent = [call.headers["Authorization"] for call in adapter.request_history]
+
+    assert answer.json() == {"ok": True}
+    assert sent[1:] == EXPECTED[1:]  # the first stands for the request object, which the retry signs anew
+
+
+def test_respx(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None:
+    """F74: respx does, for the sync client of httpx."""
+    route = respx_mock.get(HOME)
+    route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
+    respx_mock.post(TOKEN).respond(json=ISSUED)
+    with httpx.Client(auth=auth) as client:
+        answer = client.get(HOME)
+
+    assert answer.json() == {"ok": True}
+    assert [call.request.headers["Authorization"] for call in respx_mock.calls] == EXPECTED
+
+
+async def test_respx_async(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None:
+    """F74: and for the async one."""
+    route = respx_mock.get(HOME)
+    route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
+    respx_mock.post(TOKEN).respond(json=ISSUED)
+    async with httpx.AsyncClient(auth=auth) as client:
+        answer = await client.get(HOME)
+
+    assert answer.json() == {"ok": True}
+    assert [call.request.headers["Authorization"] for call in respx_mock.calls] == EXPECTED
+
+
+async def test_pytest_httpx(auth: FoxyAuth, httpx_mock: HTTPXMock) -> None:
+    """F74: pytest-httpx does."""
+    httpx_mock.add_response(url=HOME, status_code=401, json=REFUSAL)
+    httpx_mock.add_response(url=TOKEN, method="POST", json=ISSUED)
+    httpx_mock.add_response(url=HOME, json={"ok": True})
+    async with httpx.AsyncClient(auth=auth) as client:
+        answer = await client.get(HOME)
+
+    assert answer.json() == {"ok": True}
+    assert [request.headers["Authorization"] for request in httpx_mock.get_requests()] == EXPECTED
+
+
+async def test_pytest_httpx2(auth: FoxyAuth, httpx2_mock: respx.MockRouter) -> None:
+    """F74: pytest-httpx2 does, which is respx for httpx2."""
+    route = httpx2_mock.get(HOME)
+    route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
+    httpx2_mock.post(TOKEN).respond(json=ISSUED)
+    async with httpx2.AsyncClient(auth=auth) as client:
+        answer = await client.get(HOME)
+
+    assert answer.json() == {"ok": True}
+    assert [call.request.headers["Authorization"] for call in httpx2_mock.calls] == EXPECTED
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_mock_transport_of_the_client_for_token_calls(library: str, auth: FoxyAuth) -> None:
+    """A mock transport on a client of one's own covers token calls through `http=`."""
+    module = import_module(library)
+
+    def answer(request: Any) -> Any:
+        if request.url.path == "/token":
+            return module.Response(200, json=ISSUED)
+        fresh = request.headers["Authorization"] == "Bearer FakeNew"
+        return module.Response(200 if fresh else 401, json={"ok": True} if fresh else REFUSAL)
+
+    with module.Client(transport=module.MockTransport(answer)) as client:
+        auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", refresh_token="FakeRefresh", http=client)
+
+        assert client.get(HOME, auth=auth).json() == {"ok": True}

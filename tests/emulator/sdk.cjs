@@ -1,0 +1,22 @@
+// Drives the provider's SDK: reads JSON requests from standard input, one per line, and prints what the SDK got.
+// The first line configures it; "calls" says how many requests to make at once.
+const { API } = require("@foxy.io/sdk/backend");
+const { createInterface } = require("node:readline");
+
+let api;
+
+async function answer({ configure, relations = [], method = "get", body, calls = 1 }) {
+  if (configure) {
+    api = new API({ ...configure, base: new URL(configure.base), level: 0 });
+    return { configured: true };
+  }
+  const node = () => relations.reduce((node, relation) => node.follow(relation), api);
+  const responses = await Promise.all(Array.from({ length: calls }, () => node()[method](body)));
+  return { statuses: responses.map((response) => response.status), body: await responses[0].json() };
+}
+
+(async () => {
+  for await (const line of createInterface({ input: process.stdin })) {
+    console.log(JSON.stringify(await answer(JSON.parse(line))));
+  }
+})();

@@ -1,0 +1,99 @@
+"""`foxy-auth login` with a real browser: Chromium, without a window."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from login.logins import Login, login
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from foxy_auth.emulator import Emulator
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+WAIT = 20_000.0  # milliseconds
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium"),
+    pytest.mark.timeout(90),
+]
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+    """Give a page of a Chromium that has no past; what its console says fails the test."""
+    playwright: Any = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        context = driver.chromium.launch_persistent_context(
+            tmp_path / "profile",
+            executable_path=CHROMIUM,
+            headless=True,
+            args=FLAGS,
+            java_script_enabled=request.param == "with scripts",
+        )
+        context.set_default_timeout(WAIT)
+        page: Page = context.pages[0]
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+        context.close()
+    assert complaints == []
+
+
+def decide(page: Page, running: Login, button: str) -> None:
+    """Open the address that the command prints, read what is asked, and press *button*."""
+    page.goto(running.url)
+
+    assert page.get_by_role("heading", level=1).inner_text() == "Allow Example Integration to access your store?"
+    assert page.get_by_text("See and change everything in the store you choose").is_visible()
+    page.get_by_role("radio", name="Example Coffee").check()
+    page.get_by_role("button", name=button).click()
+    page.wait_for_url(running.redirect_uri)
+
+
+@pytest.mark.parametrize("page", ["with scripts", "without scripts"], indirect=True)
+def test_allow(foxy: Emulator, page: Page) -> None:
+    """Allow ends at a page without the code that may be closed, and the command has its token."""
+    with login(foxy, "--json", "--no-browser") as running:
+        decide(page, running, "Allow")
+        heading, text = page.get_by_role("heading").inner_text(), page.get_by_role("main").inner_text()
+        token = running.token()
+
+    assert (page.url, page.title(), heading) == (running.redirect_uri, "You are logged in", "You are logged in")
+    assert "You may close this window." in text
+    assert token["scope"] == "store_full_access store_id_2"
+    assert foxy.is_live(token["access_token"])
+
+
+@pytest.mark.parametrize("page", ["with scripts"], indirect=True)
+def test_deny(foxy: Emulator, page: Page) -> None:
+    """Deny ends at a page that says so and fits a telephone, and the command with the exit status for it."""
+    page.set_viewport_size({"width": 320, "height": 640})
+    with login(foxy, "--json", "--no-browser") as running:
+        decide(page, running, "Deny")
+        heading, text = page.get_by_role("heading").inner_text(), page.get_by_role("main").inner_text()
+        status = running.end()
+
+    box = page.get_by_role("main").bounding_box()
+    assert (page.url, page.title(), heading) == (running.redirect_uri, "Access was denied", "Access was denied")
+    assert "You may close this window." in text
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert box
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= 320
+    assert (status, running.out) == (6, "")

@@ -1,0 +1,903 @@
+"""`OAuthClient`: from an answer at the redirect URI to a token, by hand and without a user; sync and async."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from base64 import b64encode
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import httpx
+import httpx2
+import pytest
+import requests
+import respx
+from browser import Browser
+from sources import FakeClock, expired
+from stranger import CLIENT_SECRET, SCOPE, Stranger
+
+from foxy_auth import (
+    CLIENT_FULL_ACCESS,
+    PRODUCTION,
+    STORE_FULL_ACCESS,
+    USER_FULL_ACCESS,
+    AuthorizationError,
+    Environment,
+    FoxyAuth,
+    LoginRequiredError,
+    OAuthClient,
+    StoreError,
+    Token,
+    TokenRefusedError,
+    TokenUnavailableError,
+)
+from foxy_auth.emulator import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from foxy_auth.emulator import Call
+
+STATE = "FakeStateFakeStateFakeState"
+# The provider's own samples, of its page "OAuth for 3rd Party Integrations".
+SAMPLE_ID = "client_N9a5EgHjIQ95hsd0sD27"
+SAMPLE_SECRET = "Vsz26ue38QdSIgIQSk4rDh9bDBmTQ4NVSphCRPmL"
+SAMPLE_HEADER = "Basic Y2xpZW50X045YTVFZ0hqSVE5NWhzZDBzRDI3OlZzejI2dWUzOFFkU0lnSVFTazRyRGg5YkRCbVRRNE5WU3BoQ1JQbUw="
+SAMPLE_CODE = "6fb99ac7815241d4b32d06de72e07ea4db59020e"
+SAMPLE_REDIRECT_URI = "https://www.example.com/oauth"
+
+
+def client_of(foxy: Emulator, **options: Any) -> OAuthClient:
+    """Return the emulator's registered client."""
+    options = {"redirect_uri": foxy.redirect_uri, "environment": foxy.environment, **options}
+    return OAuthClient(foxy.client_id, foxy.client_secret, **options)
+
+
+def answer(foxy: Emulator, code: str | None = None) -> dict[str, str]:
+    """Return what comes back to the redirect URI, by default with a good code."""
+    return {"code": foxy.authorization_code() if code is None else code, "state": STATE}
+
+
+def basic(client_id: str, client_secret: str) -> str:
+    """Write the seed's header: base64 of both, joined with a colon."""
+    return "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode()
+
+
+def only(calls: list[Call]) -> Call:
+    """Return the one call that there was."""
+    [call] = calls
+    return call
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock for the provider's side."""
+    return FakeClock(time.time())
+
+
+@pytest.fixture
+def timed(clock: FakeClock) -> Iterator[Emulator]:
+    """Give a Foxy on that clock."""
+    with Emulator(clock=clock.now) as foxy:
+        yield foxy
+
+
+# --- the exchange --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "library", [requests.Session, httpx.Client, httpx2.Client], ids=["requests", "httpx", "httpx2"]
+)
+def test_a_code_is_exchanged_for_a_token(foxy: Emulator, library: Callable[[], Any]) -> None:
+    """3P, "Request Access Tokens": one POST with grant_type, code and redirect_uri, authenticated by Basic."""
+    given = answer(foxy)
+    with library() as http:
+        before = time.time()
+        token = client_of(foxy, http=http).fetch_token(given, state=STATE)
+        after = time.time()
+    call = only(foxy.calls)
+
+    assert (call.method, call.path) == ("POST", "/token")
+    assert call.form == {
+        "grant_type": "authorization_code",
+        "code": given["code"],
+        "redirect_uri": foxy.redirect_uri,
+    }
+    assert call.headers["Authorization"] == basic(foxy.client_id, foxy.client_secret)
+    assert call.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert call.headers["FOXY-API-VERSION"] == "1"
+    assert foxy.is_live(token.access_token)
+    assert token.refresh_token == foxy.current_refresh_token
+    assert token.scopes >= {"store_full_access"}
+    assert token.obtained_at is not None
+    assert token.expires_at is not None
+    assert before <= token.obtained_at <= after
+    assert token.expires_at - token.obtained_at == 7200
+
+
+def test_the_client_may_authenticate_by_post_fields(foxy: Emulator) -> None:
+    """3P: "you can instead POST the values separately": client_id and client_secret, and no header."""
+    token = client_of(foxy, client_auth_method="client_secret_post").fetch_token(answer(foxy), state=STATE)
+    call = only(foxy.token_calls)
+
+    assert call.form["client_id"] == foxy.client_id
+    assert call.form["client_secret"] == foxy.client_secret
+    assert "Authorization" not in call.headers
+    assert foxy.is_live(token.access_token)
+
+
+def test_the_way_of_authentication_stays_with_the_grant(foxy: Emulator) -> None:
+    """A client that authenticates by POST fields does so when its tokens are refreshed, too."""
+    client = client_of(foxy, client_auth_method="client_secret_post")
+    client.auth(foxy.grant()).refresh()
+    FoxyAuth.from_client_credentials(client).get_token()
+
+    assert ["client_secret" in call.form for call in foxy.token_calls] == [True, True]
+    assert not [call for call in foxy.token_calls if "Authorization" in call.headers]
+
+
+def test_the_seeds_sample_call_goes_over_the_wire_as_printed(foxy: Emulator) -> None:
+    """3P: the page's own credentials, code and redirect URI give the page's own header and body, letter by letter."""
+    foxy.register_client(client_id=SAMPLE_ID, client_secret=SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI)
+    client = OAuthClient(SAMPLE_ID, SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI, environment=foxy.environment)
+    foxy.fail(200, body={"access_token": "FakeAccess", "scope": "store_full_access store_id_3200"})
+    token = client.fetch_token({"code": SAMPLE_CODE, "state": STATE}, state=STATE)
+    call = only(foxy.token_calls)
+
+    assert call.headers["Authorization"] == SAMPLE_HEADER
+    assert call.form == {
+        "grant_type": "authorization_code",
+        "code": SAMPLE_CODE,
+        "redirect_uri": SAMPLE_REDIRECT_URI,
+    }
+    assert token.scopes == {"store_full_access", "store_id_3200"}
+    assert token.store_id == "3200"
+
+
+@respx.mock
+def test_in_production_the_code_goes_to_the_token_endpoint_of_the_seed(respx_mock: respx.MockRouter) -> None:
+    """3P: "https://api.foxycart.com/token" is where the code goes; users' mocks see the call."""
+    route = respx_mock.post("https://api.foxycart.com/token").respond(json={"access_token": "FakeAccess"})
+    with httpx.Client() as http:
+        client = OAuthClient(SAMPLE_ID, SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI, http=http)
+        token = client.fetch_token({"code": SAMPLE_CODE, "state": STATE}, state=STATE)
+
+    assert token.access_token == "FakeAccess"
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "life"),
+    [
+        pytest.param({"expires_in": ..., "access_token_expires": 7200}, 7200, id="the page's name"),
+        pytest.param({"expires_in": 3600, "access_token_expires": 7200}, 3600, id="both"),
+        pytest.param({"expires_in": "7200"}, 7200, id="text"),
+        pytest.param({"expires_in": ...}, None, id="neither"),
+    ],
+)
+def test_the_expiry_is_read_under_both_of_its_names(foxy: Emulator, fields: dict[str, Any], life: float | None) -> None:
+    """3P: "The access_token_expires value notes in seconds how long"; the wire says expires_in."""
+    foxy.token_fields = fields
+    token = client_of(foxy).fetch_token(answer(foxy), state=STATE)
+
+    assert token.life == life
+
+
+def test_an_awkward_code_arrives_as_it_was(foxy: Emulator) -> None:
+    """RFC 6749, section 4.1.3: the code is sent form-encoded, whatever characters it has."""
+    with pytest.raises(AuthorizationError):
+        client_of(foxy).fetch_token(answer(foxy, "a+b&c=d %\u00fc"), state=STATE)
+
+    assert only(foxy.token_calls).form["code"] == "a+b&c=d %\u00fc"
+
+
+def test_without_a_redirect_uri_there_is_no_exchange(foxy: Emulator) -> None:
+    """3P: redirect_uri is required; a client without one says so, and spends no code."""
+    with pytest.raises(ValueError, match="redirect_uri that was registered"):
+        client_of(foxy, redirect_uri=None).fetch_token(answer(foxy), state=STATE)
+
+    assert foxy.calls == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"code": "FakeCode", "state": "another"}, id="forged"),
+        pytest.param({"code": "FakeCode"}, id="without a state"),
+        pytest.param({"state": STATE}, id="without a code"),
+        pytest.param({"error": "access_denied", "state": STATE}, id="denied"),
+        pytest.param({"code": "FakeCode", "error": "x", "state": STATE}, id="error beside a code"),
+        pytest.param(f"?code=FakeCode&code=FakeOther&state={STATE}", id="two codes"),
+        pytest.param("?code=FakeCode&sta", id="truncated"),
+    ],
+)
+def test_a_refused_answer_makes_no_call(foxy: Emulator, given: Any) -> None:
+    """3P: "you should abort the authorization process", before anything is sent anywhere."""
+    with pytest.raises(AuthorizationError):
+        client_of(foxy).fetch_token(given, state=STATE)
+
+    assert foxy.calls == []
+
+
+# --- codes that are no good ----------------------------------------------------------------------------------------
+
+
+def refused(foxy: Emulator, given: dict[str, str]) -> AuthorizationError:
+    """Return what the exchange of a code that is no good raises, after one call."""
+    foxy.clear_calls()
+    with pytest.raises(AuthorizationError, match="begin a new authorization") as caught:
+        client_of(foxy).fetch_token(given, state=STATE)
+    assert only(foxy.token_calls).status == 400
+    return caught.value
+
+
+def test_a_code_lives_thirty_seconds(timed: Emulator, clock: FakeClock) -> None:
+    """3P: "The code is only valid for 30 seconds"."""
+    in_time, too_late = answer(timed), answer(timed)
+    clock.advance(29.0)
+    token = client_of(timed).fetch_token(in_time, state=STATE)
+    clock.advance(2.0)
+    error = refused(timed, too_late)
+
+    assert timed.is_live(token.access_token)
+    assert (error.error, error.description) == ("invalid_grant", "The authorization code has expired")
+
+
+def test_a_replayed_answer_is_refused(foxy: Emulator) -> None:
+    """3P: the code "can only be used once"; the token that it gave stays good."""
+    given = answer(foxy)
+    token = client_of(foxy).fetch_token(given, state=STATE)
+    error = refused(foxy, given)
+
+    assert error.error == "invalid_grant"
+    assert foxy.is_live(token.access_token)
+
+
+def test_a_code_of_another_client_is_refused(foxy: Emulator) -> None:
+    """RFC 6749, section 4.1.3: a code belongs to the client that it was issued to."""
+    client_id, secret = foxy.register_client(client_id="FakeOther", client_secret="FakeOtherSecret")
+    other = OAuthClient(client_id, secret, redirect_uri=foxy.redirect_uri, environment=foxy.environment)
+    with pytest.raises(AuthorizationError) as caught:
+        other.fetch_token(answer(foxy), state=STATE)
+
+    assert caught.value.error == "invalid_grant"
+
+
+def test_a_code_that_was_cut_off_is_refused(foxy: Emulator) -> None:
+    """An answer whose code lost its end is a refused code."""
+    error = refused(foxy, answer(foxy, foxy.authorization_code()[:-1]))
+
+    assert error.error == "invalid_grant"
+
+
+def test_another_redirect_uri_is_refused(foxy: Emulator) -> None:
+    """3P: redirect_uri "must match the original URI set when creating the client exactly"; the error says so."""
+    foxy.strict_redirect_uri = True
+    client = client_of(foxy, redirect_uri=foxy.redirect_uri + "/")
+    with pytest.raises(AuthorizationError, match="exactly what was registered") as caught:
+        client.fetch_token(answer(foxy), state=STATE)
+
+    assert caught.value.error == "redirect_uri_mismatch"
+
+
+def test_a_wrong_secret_is_a_matter_of_configuration(foxy: Emulator) -> None:
+    """A refused client is a `TokenRefusedError`: to start over would help nobody."""
+    client = OAuthClient(
+        foxy.client_id, "FakeWrongSecret", redirect_uri=foxy.redirect_uri, environment=foxy.environment
+    )
+    with pytest.raises(TokenRefusedError) as caught:
+        client.fetch_token(answer(foxy), state=STATE)
+
+    assert (caught.value.error, caught.value.status) == ("invalid_client", 400)
+
+
+def test_a_lost_answer_is_not_asked_for_again(foxy: Emulator) -> None:
+    """R13: whether the code is spent is not known, so it is not sent twice."""
+    foxy.drop(after=True)
+    with pytest.raises(TokenUnavailableError) as caught:
+        client_of(foxy).fetch_token(answer(foxy), state=STATE)
+
+    assert len(foxy.token_calls) == 1
+    assert "requests" in type(caught.value.__cause__).__module__
+
+
+# --- the whole way, with a browser ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", [STORE_FULL_ACCESS, USER_FULL_ACCESS])
+@pytest.mark.parametrize(
+    "options", [{}, {"pkce": True}, {"send_redirect_uri": True}, {"pkce": True, "send_redirect_uri": True}], ids=repr
+)
+def test_from_the_link_to_the_first_call(foxy: Emulator, scope: str, options: dict[str, bool]) -> None:
+    """3P: the user is forwarded, presses Allow, comes back, and the integration calls the API."""
+    client = client_of(foxy)
+    request = client.authorization_request(scope, **options)
+    with Browser() as browser:
+        callback = browser.decide(request.url)
+    token = client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+    home = requests.get(foxy.url, auth=client.auth(token), timeout=10).json()
+
+    assert callback.partition("?")[0] == foxy.redirect_uri
+    assert scope in token.scopes
+    assert {STORE_FULL_ACCESS: "fx:store", USER_FULL_ACCESS: "fx:user"}[scope] in home["_links"]
+
+
+def test_the_user_presses_deny(foxy: Emulator) -> None:
+    """3P: "The user denied access to your application" comes back as an error, and nothing is exchanged."""
+    client = client_of(foxy)
+    request = client.authorization_request(STORE_FULL_ACCESS)
+    with Browser() as browser:
+        callback = browser.decide(request.url, "deny")
+    with pytest.raises(AuthorizationError, match="not possible without access") as caught:
+        client.fetch_token(callback, state=request.state)
+
+    assert (caught.value.error, caught.value.description) == (
+        "access_denied",
+        "The user denied access to your application",
+    )
+    assert foxy.token_calls == []
+
+
+def test_pkce_needs_the_verifier_of_its_request(foxy: Emulator) -> None:
+    """RFC 7636, section 4.6: a code that was bound to a verifier is refused to whoever has another."""
+    client = client_of(foxy)
+    request = client.authorization_request(STORE_FULL_ACCESS, pkce=True)
+    with Browser() as browser:
+        callback = browser.decide(request.url)
+    with pytest.raises(AuthorizationError) as caught:
+        client.fetch_token(callback, state=request.state, code_verifier="x" * 43)
+
+    assert caught.value.error == "invalid_grant"
+
+
+# --- refreshing by hand --------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_refreshed_by_hand(foxy: Emulator) -> None:
+    """3P: "use the corresponding refresh_token and the fx:token endpoint of the API to request a new access_token"."""
+    old = foxy.grant()
+    new = client_of(foxy).refresh_token(old)
+
+    assert only(foxy.token_calls).form == {"grant_type": "refresh_token", "refresh_token": old.refresh_token}
+    assert foxy.is_live(new.access_token)
+    assert new.access_token != old.access_token
+    assert (new.refresh_token, new.scope) == (old.refresh_token, old.scope)
+
+
+def test_refreshing_by_hand_keeps_what_the_answer_leaves_out(foxy: Emulator) -> None:
+    """R10: an answer without refresh token or scope leaves those as they were."""
+    foxy.omit_refresh_token, foxy.token_fields = True, {"scope": ...}
+    old = foxy.grant()
+    new = client_of(foxy).refresh_token(old)
+
+    assert (new.refresh_token, new.scope) == (old.refresh_token, old.scope)
+
+
+def test_refreshing_by_hand_takes_a_rotated_token(foxy: Emulator) -> None:
+    """R10: a refresh token that differs replaces the old one."""
+    foxy.rotate_refresh_tokens = True
+    new = client_of(foxy).refresh_token(foxy.grant())
+
+    assert new.refresh_token == foxy.current_refresh_token
+
+
+def test_a_grant_that_is_gone_asks_for_a_login(foxy: Emulator) -> None:
+    """An `invalid_grant` means: authorize again."""
+    token = foxy.grant()
+    foxy.revoke_refresh_tokens()
+    with pytest.raises(LoginRequiredError, match="authorize again"):
+        client_of(foxy).refresh_token(token)
+
+
+def test_a_token_without_a_refresh_token_asks_for_a_login(foxy: Emulator) -> None:
+    """What cannot be refreshed is told without a call."""
+    with pytest.raises(LoginRequiredError, match="authorize again"):
+        client_of(foxy).refresh_token(Token("FakeAccess"))
+
+    assert foxy.calls == []
+
+
+def test_token_calls_in_trouble_are_repeated_where_that_is_safe(foxy: Emulator) -> None:
+    """R13: a 503 is turned away unprocessed, so the call is made again; the caller sees nothing of it."""
+    foxy.fail(503)
+    new = client_of(foxy).refresh_token(foxy.grant())
+
+    assert [call.status for call in foxy.token_calls] == [503, 200]
+    assert foxy.is_live(new.access_token)
+
+
+# --- client credentials --------------------------------------------------------------------------------------------
+
+
+def test_a_client_gets_a_token_for_itself(foxy: Emulator) -> None:
+    """TERM: client_full_access "allows interaction with a single OAuth Client"; it has no refresh token."""
+    token = client_of(foxy).client_credentials()
+
+    assert only(foxy.token_calls).form == {"grant_type": "client_credentials", "scope": "client_full_access"}
+    assert token.scopes == {"client_full_access"}
+    assert token.refresh_token is None
+
+
+def test_a_scope_that_the_client_may_not_have(foxy: Emulator) -> None:
+    """A refused scope is a matter of configuration."""
+    with pytest.raises(TokenRefusedError) as caught:
+        client_of(foxy).client_credentials(STORE_FULL_ACCESS)
+
+    assert caught.value.error == "invalid_scope"
+
+
+def test_the_clients_own_auth_asks_once(foxy: Emulator) -> None:
+    """`from_client_credentials` gets a token with the first request, and keeps it."""
+    kept: list[Token] = []
+    auth = FoxyAuth.from_client_credentials(client_of(foxy), on_token=kept.append)
+    homes = [requests.get(foxy.url, auth=auth, timeout=10).json() for _ in range(3)]
+
+    assert all("fx:client" in home["_links"] for home in homes)
+    assert only(foxy.token_calls).form["grant_type"] == "client_credentials"
+    assert kept == [auth.token]
+
+
+def as_expired(token: Token) -> Token:
+    """Let a token's life be over, on this side."""
+    assert token.obtained_at is not None
+    return replace(token, obtained_at=token.obtained_at - 7300, expires_at=token.obtained_at - 100)
+
+
+@pytest.mark.parametrize("send", [requests.get, httpx.get], ids=["requests", "httpx"])
+def test_the_clients_own_auth_asks_anew_on_expiry(foxy: Emulator, send: Callable[..., Any]) -> None:
+    """Where others refresh, it asks anew: before the request, once the clock says so."""
+    client = client_of(foxy)
+    token = as_expired(client.client_credentials())
+    foxy.expire_access_tokens()
+    auth = FoxyAuth.from_client_credentials(client, token=token)
+    foxy.clear_calls()
+
+    assert send(foxy.url, auth=auth).status_code == 200
+    assert [call.form["grant_type"] for call in foxy.token_calls] == ["client_credentials"]
+    assert [call.status for call in foxy.api_calls] == [200]
+
+
+def test_the_clients_own_auth_asks_anew_by_hand(foxy: Emulator) -> None:
+    """Where others refresh, it asks anew: when it is told to."""
+    auth = FoxyAuth.from_client_credentials(client_of(foxy))
+    first = auth.get_token()
+    second = auth.refresh()
+
+    assert first.access_token != second.access_token
+    assert [call.form["grant_type"] for call in foxy.token_calls] == ["client_credentials"] * 2
+
+
+@pytest.mark.parametrize("send", [requests.get, httpx.get], ids=["requests", "httpx"])
+def test_the_clients_own_auth_asks_anew_on_a_401(foxy: Emulator, send: Callable[..., Any]) -> None:
+    """Where others refresh, it asks anew: after a 401, and then the request is made again."""
+    auth = FoxyAuth.from_client_credentials(client_of(foxy))
+    auth.get_token()
+    foxy.revoke_access_tokens()
+    foxy.clear_calls()
+
+    assert send(foxy.url, auth=auth).status_code == 200
+    assert [call.form["grant_type"] for call in foxy.token_calls] == ["client_credentials"]
+    assert [call.status for call in foxy.api_calls] == [401, 200]
+
+
+# --- async ---------------------------------------------------------------------------------------------------------
+
+
+def twins(foxy: Emulator) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Return every coroutine that makes a token call."""
+    client, given, token = client_of(foxy), answer(foxy), foxy.grant()
+    auth = client.auth(as_expired(token))
+    return {
+        "afetch_token": lambda: client.afetch_token(given, state=STATE),
+        "arefresh_token": lambda: client.arefresh_token(token),
+        "aclient_credentials": client.aclient_credentials,
+        "from_client_credentials": FoxyAuth.from_client_credentials(client).aget_token,
+        "aget_token": auth.aget_token,
+        "aheaders": auth.aheaders,
+        "arefresh": auth.arefresh,
+    }
+
+
+TWINS = [
+    "afetch_token",
+    "arefresh_token",
+    "aclient_credentials",
+    "from_client_credentials",
+    "aget_token",
+    "aheaders",
+    "arefresh",
+]
+
+
+@pytest.mark.parametrize("name", TWINS)
+async def test_async_twins_never_block_the_loop(foxy: Emulator, name: str) -> None:
+    """While the provider takes its time, the event loop does other things, on asyncio and on trio."""
+    call = twins(foxy)[name]
+    brought: list[object] = []
+
+    async def bring() -> None:
+        brought.append(await call())
+
+    with foxy.hold() as latch:
+        async with anyio.create_task_group() as group:
+            group.start_soon(bring)
+            await anyio.to_thread.run_sync(latch.wait_for)
+            before = list(brought)
+            latch.release()
+
+    assert (before, len(brought)) == ([], 1)
+    assert only(foxy.token_calls).status == 200
+
+
+async def test_async_twins_raise_what_their_originals_raise(foxy: Emulator) -> None:
+    """A twin's errors are the original's."""
+    client = client_of(foxy)
+    with pytest.raises(AuthorizationError) as caught:
+        await client.afetch_token({"error": "access_denied", "state": STATE}, state=STATE)
+    with pytest.raises(LoginRequiredError):
+        await client.arefresh_token(Token("FakeAccess"))
+    with pytest.raises(TokenRefusedError):
+        await client.aclient_credentials("nonsense")
+
+    assert caught.value.error == "access_denied"
+
+
+async def test_a_cancelled_twin_ends_at_once(foxy: Emulator) -> None:
+    """R9: a task that is cancelled while the provider takes its time does not wait for it."""
+    client = client_of(foxy)
+    with foxy.hold() as latch:
+        async with anyio.create_task_group() as group:
+            group.start_soon(client.aclient_credentials)
+            await anyio.to_thread.run_sync(latch.wait_for)
+            group.cancel_scope.cancel()
+
+    assert group.cancel_scope.cancelled_caught
+
+
+async def test_a_cancelled_exchange_does_not_lose_the_token(foxy: Emulator) -> None:
+    """R9: a code serves once, so what it brings reaches `on_token` though nobody waits any more."""
+    kept: list[Token] = []
+    arrived = threading.Event()
+
+    def keep(token: Token) -> None:
+        kept.append(token)
+        arrived.set()
+
+    client, response = client_of(foxy), answer(foxy)
+    with foxy.hold() as latch:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(client.afetch_token, response, state=STATE, on_token=keep))
+            await anyio.to_thread.run_sync(latch.wait_for)
+            group.cancel_scope.cancel()
+    await anyio.to_thread.run_sync(arrived.wait, 10)
+
+    assert [foxy.is_live(token.access_token) for token in kept] == [True]
+
+
+async def test_the_whole_way_in_async_code(foxy: Emulator) -> None:
+    """From the callback to the first call of an `httpx.AsyncClient`, with an async `on_token`."""
+    kept: list[Token] = []
+
+    async def keep(token: Token) -> None:
+        await anyio.lowlevel.checkpoint()
+        kept.append(token)
+
+    client = client_of(foxy)
+    token = await client.afetch_token(answer(foxy), state=STATE)
+    auth = client.auth(token, on_token=keep)
+    async with httpx.AsyncClient(auth=auth) as http:
+        first = await http.get(foxy.store_url)
+        foxy.revoke_access_tokens()
+        second = await http.get(foxy.store_url)
+    await auth.aclose()
+
+    assert [first.status_code, second.status_code] == [200, 200]
+    assert kept == [token, auth.token]
+
+
+# --- and then ------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_token_is_handed_over_at_once(foxy: Emulator) -> None:
+    """A token that a flow has brought reaches `on_token` before anything else can go wrong."""
+    kept: list[Token] = []
+    token = foxy.grant()
+    client_of(foxy).auth(token, on_token=kept.append)
+
+    assert kept == [token]
+    assert foxy.calls == []
+
+
+def test_the_auth_goes_on_with_the_clients_settings(foxy: Emulator) -> None:
+    """What the client was given counts for its auth objects: environment, version, client library, timeout."""
+    with requests.Session() as http:
+        http.headers["X-Own"] = "yes"
+        auth = client_of(foxy, http=http, api_version="2", timeout=3).auth(expired(foxy))
+        headers = auth.headers()
+
+    assert headers["FOXY-API-VERSION"] == "2"
+    assert (only(foxy.token_calls).headers["X-Own"], only(foxy.token_calls).headers["FOXY-API-VERSION"]) == ("yes", "2")
+    assert auth.timeout == 3
+
+
+def test_a_failing_hand_over_is_told_when_it_matters(foxy: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """R19: a callback that fails does not cost the token: it is logged, `flush` raises, and offers it again."""
+    full = [True]
+    kept: list[Token] = []
+
+    def keep(token: Token) -> None:
+        if full[0]:
+            raise OSError("disk full")
+        kept.append(token)
+
+    token = foxy.grant()
+    with caplog.at_level(logging.ERROR):
+        auth = client_of(foxy).auth(token, on_token=keep)
+    with pytest.raises(StoreError):
+        auth.flush()
+    full[0] = False
+    auth.flush()
+
+    assert "disk full" in caplog.text
+    assert kept == [auth.token] == [token]
+
+
+# --- one library at a time -----------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys
+import threading
+url, library, code, client_id, secret, redirect_uri = sys.argv[1:]
+others = {"requests", "httpx", "httpx2", "niquests"} - {library}
+sys.modules |= dict.fromkeys(others)
+
+from foxy_auth import Environment, FoxyAuth, OAuthClient, create_user, register_client
+
+environment = Environment.discover(url)
+client = OAuthClient(client_id, secret, redirect_uri=redirect_uri, environment=environment)
+token = client.fetch_token({"code": code, "state": "s"}, state="s")
+token = client.refresh_token(token)
+auth = client.auth(token)
+auth.refresh()
+FoxyAuth.from_client_credentials(client).headers()
+made = register_client(
+    redirect_uri=redirect_uri, project_name="p", company_name="c", contact_name="n", contact_email="n@shop.example",
+    contact_phone="1", environment=environment,
+)
+create_user(made.auth, first_name="Ann", last_name="Lee", email="ann@shop.example")
+loaded = sorted(others & {name for name, module in sys.modules.items() if module is not None})
+print(auth.token.store_id, loaded)
+"""
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx", "httpx2"])
+def test_every_flow_with_one_library_alone(foxy: Emulator, library: str) -> None:
+    """Whoever has one client library needs no other, for any of the flows."""
+    arguments = [foxy.url, library, foxy.authorization_code(), foxy.client_id, foxy.client_secret, foxy.redirect_uri]
+    ran = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False)
+
+    assert (ran.stdout, ran.stderr) == ("1 []\n", "")
+    assert {call.headers["User-Agent"].split("/")[0] for call in foxy.calls} == {f"python-{library}"}
+
+
+# --- wrong use, and secrets ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"client_id": None}, "client_id takes text", id="no id"),
+        pytest.param({"client_id": ""}, "client_id must be", id="blank id"),
+        pytest.param({"client_id": "a:b"}, "colon", id="colon in the id"),
+        pytest.param({"client_secret": b"x"}, "client_secret takes text", id="secret in bytes"),
+        pytest.param({"client_secret": "x\n"}, "client_secret must be", id="newline behind the secret"),
+        pytest.param({"redirect_uri": 7}, "redirect_uri takes", id="redirect URI"),
+        pytest.param({"redirect_uri": ""}, "exactly as registered", id="blank redirect URI"),
+        pytest.param({"redirect_uri": "/oauth"}, "exactly as registered", id="relative redirect URI"),
+        pytest.param({"redirect_uri": "https://a.example/#b"}, "exactly as registered", id="fragment"),
+        pytest.param({"redirect_uri": "https://a.example https://b.example"}, "exactly as reg", id="two redirect URIs"),
+        pytest.param({"environment": "https://api.foxycart.com"}, "environment takes", id="environment"),
+        pytest.param({"client_auth_method": "none"}, "client_auth_method takes", id="way of authentication"),
+        pytest.param({"api_version": 1}, "api_version takes", id="version"),
+        pytest.param({"timeout": 0}, "timeout takes", id="no time"),
+        pytest.param({"timeout": None}, "timeout takes", id="no timeout"),
+        pytest.param({"http": object()}, "http takes", id="no client"),
+        pytest.param({"http": httpx.AsyncClient()}, "async programs give a synchronous client", id="async client"),
+    ],
+)
+def test_wrong_arguments_are_told_at_once(options: dict[str, Any], message: str) -> None:
+    """R24: wrong use fails where it happens, and says what to do."""
+    arguments: dict[str, Any] = {"client_id": "id", "client_secret": "FakeSecret", **options}
+    with pytest.raises((TypeError, ValueError), match=message) as caught:
+        OAuthClient(**arguments)
+
+    assert "FakeSecret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("token", [None, "FakeRefresh", {"access_token": "FakeAccess"}], ids=lambda v: type(v).__name__)
+def test_only_a_token_can_be_refreshed(token: Any) -> None:
+    """R24: a dict or a text is no `Token`, and the error tells how to make one."""
+    with pytest.raises(TypeError, match=r"Token\.from_dict") as caught:
+        OAuthClient("id", "FakeSecret").refresh_token(token)
+
+    assert "Fake" not in str(caught.value)
+
+
+def test_a_client_shows_what_it_was_given() -> None:
+    """What was handed in can be read again, so that it can be stored."""
+    client = OAuthClient(SAMPLE_ID, "FakeSecret", redirect_uri=SAMPLE_REDIRECT_URI)
+
+    assert (client.client_id, client.client_secret, client.redirect_uri) == (
+        SAMPLE_ID,
+        "FakeSecret",
+        SAMPLE_REDIRECT_URI,
+    )
+    assert client.environment == PRODUCTION
+
+
+def test_a_clients_id_and_secret_cannot_be_changed() -> None:
+    """TERM: "Once an OAuth Client is created, the Client ID can not be changed", and the secret "does not change"."""
+    client = OAuthClient(SAMPLE_ID, "FakeSecret")
+    for name in ("client_id", "client_secret"):
+        with pytest.raises(AttributeError):
+            setattr(client, name, "another")
+
+    assert (client.client_id, client.client_secret) == (SAMPLE_ID, "FakeSecret")
+
+
+def test_the_seeds_sample_token_signs_as_printed() -> None:
+    """3P, "Authenticating API Calls": the page's own access token gives the page's own header, and the version."""
+    token = Token("76e9237hHosdp4890sjjafu38U78HJSund7295a9", refresh_token="FakeRefresh")
+
+    assert OAuthClient(SAMPLE_ID, "FakeSecret").auth(token).headers() == {
+        "Authorization": "Bearer 76e9237hHosdp4890sjjafu38U78HJSund7295a9",
+        "FOXY-API-VERSION": "1",
+    }
+
+
+def test_no_repr_shows_a_secret(foxy: Emulator) -> None:
+    """R23: the repr of a client, its settings, its tokens and its auth objects names no secret."""
+    client = client_of(foxy)
+    token = foxy.grant()
+    shown = [client, client.settings, client.settings.client, token, client.auth(token)]
+    secrets = [foxy.client_secret, token.access_token, token.refresh_token or ""]
+
+    assert repr(client) == f"<OAuthClient {foxy.client_id} for {foxy.url}>"
+    assert not [secret for thing in shown for secret in secrets if secret in f"{thing!r} {thing}"]
+
+
+@pytest.mark.parametrize("http", [requests.Session, httpx.Client], ids=["requests", "httpx"])
+def test_no_log_and_no_error_tells_a_secret(
+    foxy: Emulator, caplog: pytest.LogCaptureFixture, http: Callable[[], Any]
+) -> None:
+    """R23: with every logger at DEBUG, going well or badly, no flow tells a secret."""
+    given, token = answer(foxy), foxy.grant()
+    told: list[str] = []
+    with caplog.at_level(logging.DEBUG), http() as library:
+        client = client_of(foxy, http=library)
+        client.refresh_token(client.fetch_token(given, state=STATE))
+        client.client_credentials()
+        for status, body in [
+            (400, {"error": "invalid_grant", "error_description": f"{given['code']} {foxy.client_secret}"}),
+            (400, {"error": "x", "error_description": basic(foxy.client_id, foxy.client_secret)}),
+            (200, b"{"),
+        ]:
+            foxy.fail(status, body=body)
+            with pytest.raises((AuthorizationError, TokenRefusedError, TokenUnavailableError)) as caught:
+                client.fetch_token(given, state=STATE)
+            told.append(f"{caught.value!r} {vars(caught.value)} {caught.value.__cause__!r}")
+    live = foxy.live_access_tokens
+    header = basic(foxy.client_id, foxy.client_secret).removeprefix("Basic ")
+    secrets = [given["code"], foxy.client_secret, header, token.refresh_token or "", *live]
+
+    assert not [secret for secret in secrets for text in [caplog.text, *told] if secret in text]
+
+
+# --- another provider ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stranger]:
+    """Give an OAuth provider that is not ours."""
+    with Stranger(monkeypatch) as stranger:
+        yield stranger
+
+
+def granted(stranger: Stranger, client: OAuthClient) -> Token:
+    """Go the whole way at the stranger's: the link, the consent, the exchange."""
+    request = client.authorization_request(SCOPE, pkce=True, send_redirect_uri=True)
+    with Browser() as browser:
+        callback = browser.decide(request.url)
+    assert callback.startswith("https://www.example.com/oauth?shop=1&")
+    return client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+def test_another_server_goes_the_same_way(stranger: Stranger, method: str) -> None:
+    """RFC 6749: what we say is understood by an authorization server that we did not write, by either client auth."""
+    client = stranger.client(client_auth_method=method)
+    token = granted(stranger, client)
+    answer = requests.get(client.environment.api, auth=client.auth(token), timeout=10)
+
+    assert (answer.status_code, answer.json()) == (200, {"welcome": True})
+    assert token.refresh_token
+    assert token.scopes == {SCOPE}
+
+
+@pytest.mark.parametrize("send", [requests.get, httpx.get, httpx2.get], ids=["requests", "httpx", "httpx2"])
+def test_another_servers_rotating_refresh_tokens_are_followed(stranger: Stranger, send: Callable[..., Any]) -> None:
+    """R10: with a server whose refresh tokens serve once, each of three refreshes presents the newest, and keeps it."""
+    client = stranger.client()
+    kept: list[Token] = []
+    auth = client.auth(granted(stranger, client), on_token=kept.append)
+    statuses = []
+    for _ in range(3):
+        stranger.revoke_access_tokens()
+        statuses.append(send(client.environment.api, auth=auth).status_code)
+
+    assert statuses == [200, 200, 200]
+    assert stranger.refreshes == [token.refresh_token for token in kept[:-1]]
+    assert len({token.refresh_token for token in kept}) == 4
+
+
+def test_another_servers_spent_refresh_token_asks_for_a_login(stranger: Stranger) -> None:
+    """RFC 6749, section 5.2: its `invalid_grant` means the same."""
+    client = stranger.client()
+    first = granted(stranger, client)
+    second = client.refresh_token(first)
+    with pytest.raises(LoginRequiredError):
+        client.refresh_token(first)
+
+    assert client.refresh_token(second).access_token
+
+
+def test_another_servers_refusals_are_understood(stranger: Stranger) -> None:
+    """RFC 6749, section 5.2: an `invalid_client` with 401, and a code presented twice."""
+    client = stranger.client()
+    request = client.authorization_request(SCOPE, pkce=True, send_redirect_uri=True)
+    with Browser() as browser:
+        callback = browser.decide(request.url)
+    client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+    with pytest.raises(AuthorizationError) as spent:
+        client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+    wrong = OAuthClient("stranger-client", "FakeWrong", environment=client.environment)
+    with pytest.raises(TokenRefusedError) as refused:
+        wrong.refresh_token(Token("FakeAccess", refresh_token="FakeRefresh"))
+
+    assert spent.value.error == "invalid_grant"
+    assert (refused.value.error, refused.value.status) == ("invalid_client", 401)
+
+
+def test_another_servers_denial_is_understood(stranger: Stranger) -> None:
+    """RFC 6749, section 4.1.2.1: its own words for a denial lead to the same action."""
+    client = stranger.client()
+    request = client.authorization_request(SCOPE, pkce=True)
+    with Browser() as browser:
+        callback = browser.decide(request.url, "deny")
+    with pytest.raises(AuthorizationError, match="not possible without access") as caught:
+        client.fetch_token(callback, state=request.state)
+
+    assert caught.value.error == "access_denied"
+
+
+def test_another_server_gives_the_client_its_own_token(stranger: Stranger) -> None:
+    """RFC 6749, section 4.4: client credentials work elsewhere too."""
+    token = stranger.client().client_credentials(CLIENT_FULL_ACCESS)
+
+    assert token.scopes == {CLIENT_FULL_ACCESS}
+    assert token.refresh_token is None
+    assert CLIENT_SECRET not in repr(token)
+
+
+def test_environments_can_be_anything_that_keeps_secrets() -> None:
+    """R24: an authorization server in clear text beyond this machine is refused at once."""
+    with pytest.raises(ValueError, match="https"):
+        Environment(api="https://api.foxycart.com", authorization_endpoint="http://my.foxycart.com/authorize")

@@ -1,0 +1,276 @@
+"""Where Foxy is, and to whom its token may be shown."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from laws import LAW, WIDE_LAW
+from urllib3.exceptions import LocationParseError
+from urllib3.util import parse_url
+
+from foxy_auth.environment import FOXY_IO, PRODUCTION, SANDBOX, Environment, Origin
+
+LOOPBACK = Environment(api="http://127.0.0.1:8080", origins=("http://[::1]:8080", "http://localhost:8080"))
+
+# --- which requests carry the token --------------------------------------------------------------------------------
+
+COVERED = [
+    pytest.param(PRODUCTION, "https://api.foxycart.com", id="home"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com/stores/3200?zoom=x#y", id="path, query, fragment"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:443/", id="default port"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:/", id="empty port"),
+    pytest.param(PRODUCTION, "HTTPS://API.FoxyCart.COM/", id="case"),
+    pytest.param(PRODUCTION, "https://api.foxy.io/", id="the other name of production"),
+    pytest.param(FOXY_IO, "https://api.foxycart.com/", id="the classic name of production"),
+    pytest.param(SANDBOX, "https://api-sandbox.foxycart.com/", id="sandbox"),
+    pytest.param(PRODUCTION, "https://user:pass@api.foxycart.com/", id="userinfo before our host"),
+    pytest.param(PRODUCTION, "https://evil.example@api.foxycart.com/", id="a host as userinfo before our host"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com/@evil.example/", id="at sign in the path"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com?@evil.example/", id="at sign in the query"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com#@evil.example/", id="at sign in the fragment"),
+    pytest.param(LOOPBACK, "http://127.0.0.1:8080/", id="loopback"),
+    pytest.param(LOOPBACK, "http://[::1]:8080/", id="IPv6"),
+    pytest.param(LOOPBACK, "http://LOCALHOST:8080/", id="localhost"),
+]
+FOREIGN = [
+    pytest.param(PRODUCTION, "https://api.foxycart.com.evil.example/", id="our name as a subdomain"),
+    pytest.param(PRODUCTION, "https://api.foxycart.comevil.example/", id="our name as a beginning"),
+    pytest.param(PRODUCTION, "https://evilapi.foxycart.com/", id="our name as an end"),
+    pytest.param(PRODUCTION, "https://x.api.foxycart.com/", id="a subdomain of ours"),
+    pytest.param(PRODUCTION, "https://foxycart.com/", id="the parent domain"),
+    pytest.param(PRODUCTION, "https://admin.foxycart.com/", id="a sister"),
+    pytest.param(PRODUCTION, "https://my.foxycart.com/authorize", id="the authorization server"),
+    pytest.param(PRODUCTION, "https://api-sandbox.foxycart.com/", id="the sandbox from production"),
+    pytest.param(SANDBOX, "https://api.foxycart.com/", id="production from the sandbox"),
+    pytest.param(PRODUCTION, "http://api.foxycart.com/", id="clear text"),
+    pytest.param(PRODUCTION, "http://api.foxycart.com:443/", id="clear text on the port of TLS"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:444/", id="another port"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:0/", id="port zero"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:443:80/", id="two ports"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:x/", id="a word as port"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:99999/", id="no such port"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com@evil.example/", id="our name as userinfo"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com:443@evil.example/", id="our name and port as userinfo"),
+    pytest.param(PRODUCTION, "https://evil.example/https://api.foxycart.com/", id="our address as path"),
+    pytest.param(PRODUCTION, "https://evil.example?https://api.foxycart.com/", id="our address as query"),
+    pytest.param(PRODUCTION, "https://evil.example#@api.foxycart.com/", id="our name as fragment"),
+    pytest.param(PRODUCTION, "https://evil.example\\@api.foxycart.com/", id="backslash before the at sign"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\\.evil.example/", id="backslash in the host"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\\", id="backslash at the end"),
+    pytest.param(PRODUCTION, "https://api.foxy\tcart.com/", id="tab"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\n.evil.example/", id="newline"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\r\n/", id="carriage return"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\x00.evil.example/", id="null"),
+    pytest.param(PRODUCTION, " https://api.foxycart.com/", id="blank before"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com /", id="blank after the host"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\u00a0/", id="hard blank"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\u200b.evil.example/", id="blank without width"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com%2f.evil.example/", id="escaped slash"),
+    pytest.param(PRODUCTION, "https://api.foxycart%2ecom/", id="escaped dot"),
+    pytest.param(PRODUCTION, "https://api.f\u043exycart.com/", id="Cyrillic lookalike"),
+    pytest.param(PRODUCTION, "https://api.xn--fxycart-9lf.com/", id="lookalike in punycode"),
+    pytest.param(PRODUCTION, "https://api\uff0efoxycart\u3002com/", id="wide dots"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com\uff0f.evil.example/", id="wide slash"),
+    pytest.param(PRODUCTION, "https://api.foxycart.com./", id="the root's dot"),
+    pytest.param(PRODUCTION, "//api.foxycart.com/", id="no scheme"),
+    pytest.param(PRODUCTION, "api.foxycart.com", id="a name alone"),
+    pytest.param(PRODUCTION, "https:api.foxycart.com/", id="no slashes"),
+    pytest.param(PRODUCTION, "https:///api.foxycart.com/", id="no host"),
+    pytest.param(PRODUCTION, "ftp://api.foxycart.com/", id="another scheme"),
+    pytest.param(PRODUCTION, "", id="nothing"),
+    pytest.param(PRODUCTION, "https://[::1", id="broken IPv6"),
+    pytest.param(LOOPBACK, "http://127.0.0.1:8081/", id="another port of loopback"),
+    pytest.param(LOOPBACK, "http://127.0.0.1/", id="the default port of loopback"),
+    pytest.param(LOOPBACK, "https://127.0.0.1:8080/", id="TLS where clear text is meant"),
+    pytest.param(LOOPBACK, "http://127.0.0.2:8080/", id="another address of loopback"),
+    pytest.param(LOOPBACK, "http://127.1:8080/", id="short IPv4"),
+    pytest.param(LOOPBACK, "http://0x7f.0.0.1:8080/", id="hexadecimal IPv4"),
+    pytest.param(LOOPBACK, "http://127.0.0.1.evil.example:8080/", id="an address as a subdomain"),
+    pytest.param(LOOPBACK, "http://[::1]evil.example:8080/", id="a name behind IPv6"),
+    pytest.param(LOOPBACK, "http://evil.example[::1]:8080/", id="a name before IPv6"),
+    pytest.param(LOOPBACK, "http://[::1][::2]:8080/", id="two IPv6"),
+    pytest.param(LOOPBACK, "http://[::1]:x:8080/", id="two ports of IPv6"),
+    pytest.param(LOOPBACK, "http://[::2]:8080/", id="another IPv6"),
+]
+
+
+@pytest.mark.parametrize(("environment", "url"), COVERED)
+def test_its_own_origins_carry_the_token(environment: Environment, url: str) -> None:
+    """R1: A request to an origin of the environment carries the token, however the address is spelt."""
+    assert environment.covers(url)
+
+
+@pytest.mark.parametrize(("environment", "url"), FOREIGN)
+def test_nobody_else_is_shown_the_token(environment: Environment, url: str) -> None:
+    """R1: Lookalikes, other schemes and ports, and addresses that parsers disagree about carry no token."""
+    assert not environment.covers(url)
+
+
+# What addresses are made of, and what parsers stumble over.
+PIECES = (  # noqa: SIM905 - a list would take a screen
+    "api.foxycart.com api.foxy.io evil.example user 443 8080 [::1]:8080 127.0.0.1:8080 127.1 ::1 @ : / // ? # [ ] . ; "
+    "& \\ %2f %00 %40 \u3002 \uff0f \u00ad \u200d \u017f"
+).split()
+AUTHORITY = st.lists(st.sampled_from([*PIECES, " ", "\t", "\r\n"]) | st.text(max_size=2), max_size=8).map("".join)
+SCHEMES = st.sampled_from(
+    ["https://", "http://", "https:", "https:/", "https:///", "HTTPS://", "https:\\\\", "//", " https://"]
+)
+
+
+@WIDE_LAW
+@given(st.builds(str.__add__, SCHEMES, AUTHORITY))
+@example("https://api.foxycart.com")
+@example("https://evil.example\\@api.foxycart.com/")
+@example("https://api.foxycart.com\\@evil.example/")
+@example("http://[::1]:8080")
+@example("http://[::1]evil.example:8080/")
+@example("http://evil.example[::1]:8080/")
+def test_a_covered_address_leads_every_client_to_a_covered_host(url: str) -> None:
+    """R1: Where an address is covered, urllib3 (requests) and httpx connect to just that origin, or to none."""
+    origin = Origin.of(url)
+    if origin not in PRODUCTION.origins | LOOPBACK.origins:
+        return
+
+    assert _where_urllib3_goes(url) in {None, origin}
+    assert _where_httpx_goes(url) in {None, origin}
+
+
+def _where_urllib3_goes(url: str) -> Origin | None:
+    try:
+        parts = parse_url(url)
+    except LocationParseError:
+        return None
+    if not parts.host or parts.scheme not in {"http", "https"}:
+        return None
+    return Origin(parts.scheme, parts.host.strip("[]"), parts.port or {"http": 80, "https": 443}[parts.scheme])
+
+
+def _where_httpx_goes(url: str) -> Origin | None:
+    try:
+        parts = httpx.URL(url)
+        host, port = parts.host, parts.port
+    except (httpx.InvalidURL, ValueError):
+        return None
+    if not host or parts.scheme not in {"http", "https"}:
+        return None
+    return Origin(parts.scheme, host, port or {"http": 80, "https": 443}[parts.scheme])
+
+
+@LAW
+@given(st.text())
+def test_any_text_is_an_origin_or_none(url: str) -> None:
+    """R1: Whatever stands for an address, reading its origin raises nothing."""
+    assert Origin.of(url) is None or Origin.of(url) is not None
+
+
+# --- what an environment is ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environment", "token_endpoint", "authorization_endpoint", "hosts"),
+    [
+        pytest.param(
+            PRODUCTION,
+            "https://api.foxycart.com/token",
+            "https://my.foxycart.com/authorize",
+            {"api.foxycart.com", "api.foxy.io"},
+            id="production",
+        ),
+        pytest.param(
+            FOXY_IO,
+            "https://api.foxy.io/token",
+            "https://auth.foxy.io/authorize",
+            {"api.foxycart.com", "api.foxy.io"},
+            id="foxy.io",
+        ),
+        pytest.param(
+            SANDBOX,
+            "https://api-sandbox.foxycart.com/token",
+            "https://my-sandbox.foxycart.com/authorize",
+            {"api-sandbox.foxycart.com"},
+            id="sandbox",
+        ),
+    ],
+)
+def test_the_presets_are_the_providers(
+    environment: Environment, token_endpoint: str, authorization_endpoint: str, hosts: set[str]
+) -> None:
+    """The presets hold the addresses of the provider's pages, all over TLS."""
+    assert environment.token_endpoint == token_endpoint
+    assert environment.authorization_endpoint == authorization_endpoint
+    assert environment.origins == {Origin("https", host, 443) for host in hosts}
+
+
+@pytest.mark.parametrize("api", ["http://127.0.0.1:8080", "http://127.0.0.1:8080/", "http://127.0.0.1:8080//"])
+def test_the_endpoints_lie_below_the_home(api: str) -> None:
+    """Endpoints that are not given lie below the API home, with one slash between."""
+    environment = Environment(api=api)
+
+    assert environment.token_endpoint == "http://127.0.0.1:8080/token"
+    assert environment.authorization_endpoint == "http://127.0.0.1:8080/authorize"
+
+
+def test_a_token_endpoint_elsewhere_is_not_covered() -> None:
+    """R1: The token endpoint's origin carries no access token unless it is the API's."""
+    environment = Environment(api="https://api.foxycart.com", token_endpoint="https://login.foxy.example/token")
+
+    assert not environment.covers("https://login.foxy.example/")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param("http://127.0.0.1:8080", id="IPv4"),
+        pytest.param("http://127.8.8.8", id="anywhere in 127/8"),
+        pytest.param("http://[::1]:8080", id="IPv6"),
+        pytest.param("http://localhost:8080", id="localhost"),
+        pytest.param("https://api.example", id="https anywhere"),
+    ],
+)
+def test_takes_safe_addresses(url: str) -> None:
+    """R1: An environment takes https, and plain http on loopback."""
+    assert Environment(api=url).covers(url)
+
+
+@pytest.mark.parametrize("field", ["api", "token_endpoint", "authorization_endpoint", "origins"])
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        pytest.param("http://api.foxycart.com", ValueError, id="clear text"),
+        pytest.param("http://localhost.evil.example", ValueError, id="clear text to a lookalike of localhost"),
+        pytest.param("http://128.0.0.1", ValueError, id="clear text beside loopback"),
+        pytest.param("http://0.0.0.0:8080", ValueError, id="clear text to any address"),
+        pytest.param("https://user:pass@api.foxycart.com", ValueError, id="userinfo"),
+        pytest.param("https://api.foxycart.com\\x", ValueError, id="backslash"),
+        pytest.param("https://api.foxycart.com\n", ValueError, id="newline"),
+        pytest.param("api.foxycart.com", ValueError, id="no scheme"),
+        pytest.param("ftp://api.foxycart.com", ValueError, id="another scheme"),
+        pytest.param("", ValueError, id="nothing"),
+        pytest.param(b"https://api.foxycart.com", TypeError, id="bytes"),
+        pytest.param(443, TypeError, id="a number"),
+    ],
+)
+def test_refuses_unsafe_addresses(field: str, url: Any, kind: type[Exception]) -> None:
+    """R24, R1: An address where secrets are not safe is refused at once, by the name of its field."""
+    fields: dict[str, Any] = {"api": "https://api.foxycart.com", field: [url] if field == "origins" else url}
+
+    with pytest.raises(kind, match=field):
+        Environment(**fields)
+
+
+def test_refuses_origins_as_one_text() -> None:
+    """R24: One text in place of several origins is refused, not read letter by letter."""
+    with pytest.raises(TypeError, match="collection"):
+        Environment(api="https://api.foxycart.com", origins="https://api.foxy.io")  # type: ignore[arg-type]
+
+
+def test_an_environment_is_a_value() -> None:
+    """R21: Environments compare by value and survive pickle and copies."""
+    assert Environment(api="https://a.example") == Environment(api="https://a.example") != PRODUCTION
+    assert PRODUCTION == pickle.loads(pickle.dumps(PRODUCTION)) == copy.deepcopy(PRODUCTION)  # noqa: S301 - our own

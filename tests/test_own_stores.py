@@ -1,0 +1,104 @@
+"""The stores of one's own that the README shows keep what a store promises."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sources import auth_for, expired
+
+from foxy_auth.testing import StoreContract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servers import Server
+
+    from foxy_auth.emulator import Emulator
+    from foxy_auth.testing import MakeStore
+
+README = Path(__file__).parents[1] / "README.md"
+# An app of its own that holds the README's models.
+APP = """
+import django
+from django.conf import settings
+
+if not settings.configured:
+    settings.configure()  # other tests of this process may have done so
+database = {{"HOST": "127.0.0.1", "PORT": {port}, "USER": "foxy", "NAME": "postgres"}}
+database["ENGINE"] = "django.db.backends.postgresql"
+settings.INSTALLED_APPS, settings.DATABASES, settings.USE_TZ = ["foxy_shop"], {{"default": database}}, True
+django.setup()
+"""
+
+
+def recipe(name: str) -> str:
+    """Return what the README shows for a store of one's own."""
+    found = re.search(
+        rf"^<!-- store: {name} -->\n```py\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert found, f"README.md shows no store for {name}"
+    return found[1]
+
+
+class TestDictStore(StoreContract):
+    """In a dict."""
+
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        """Run the recipe."""
+        names: dict[str, Any] = {}
+        exec(recipe("dict"), names)  # noqa: S102 - our own README
+        tokens: dict[str, Any] = {}
+        return lambda key: names["DictStore"](tokens, key)
+
+    def test_it_serves(self, make_store: MakeStore, foxy: Emulator) -> None:
+        """An object over it refreshes, and keeps what it got."""
+        store = make_store("one")
+        auth = auth_for(foxy, expired(foxy), store=store)
+
+        assert auth.get_token() == store.load()
+
+
+@pytest.fixture(scope="module")
+def models(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Make an app of the recipe, and its table."""
+    folder = tmp_path_factory.mktemp("django")
+    (folder / "foxy_shop").mkdir()
+    (folder / "foxy_shop" / "__init__.py").write_text(APP.format(port=postgres_server.port))
+    (folder / "foxy_shop" / "models.py").write_text(recipe("Django"))
+    sys.path.insert(0, str(folder))
+    try:
+        models = importlib.import_module("foxy_shop.models")
+        with models.connection.schema_editor() as editor:
+            editor.create_model(models.FoxyToken)
+        yield models
+        with models.connection.schema_editor() as editor:
+            editor.delete_model(models.FoxyToken)
+    finally:
+        sys.path.remove(str(folder))
+
+
+class TestDjangoStore(StoreContract):
+    """In a Django model."""
+
+    shared = True
+
+    @pytest.fixture
+    def make_store(self, models: Any) -> Iterator[MakeStore]:
+        """Begin with an empty table."""
+        models.FoxyToken.objects.all().delete()
+        models.connection.close()
+        yield models.DjangoStore
+        models.connection.close()
+
+    def test_it_serves(self, make_store: MakeStore, foxy: Emulator) -> None:
+        """An object over it refreshes, and keeps what it got, in one transaction that waits for no other thread."""
+        store = make_store("one")
+        auth = auth_for(foxy, expired(foxy), store=store)
+
+        assert auth.get_token() == store.load()

@@ -1,0 +1,740 @@
+"""Registering: clients, users, stores and integrations, each by the token of the one before."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+import httpx
+import httpx2
+import pytest
+import requests
+from browser import Browser
+from maze import Maze
+
+from foxy_auth import (
+    STORE_FULL_ACCESS,
+    USER_FULL_ACCESS,
+    Created,
+    FoxyAuth,
+    LoginRequiredError,
+    OAuthClient,
+    Registration,
+    RegistrationError,
+    Token,
+    TokenUnavailableError,
+    acreate_integration,
+    acreate_store,
+    acreate_user,
+    aregister_client,
+    create_integration,
+    create_store,
+    create_user,
+    new_client_id,
+    register_client,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from foxy_auth.emulator import Emulator
+
+PATIENCE = 10.0  # seconds for an answer
+VERSION = {"FOXY-API-VERSION": "1"}
+
+CLIENT: dict[str, Any] = {
+    "redirect_uri": "https://www.example.com/oauth",
+    "project_name": "Fake Widgets",
+    "company_name": "Fake Widgets & Co",
+    "contact_name": "Ann Lee",
+    "contact_email": "ann@example.com",
+    "contact_phone": "555-0100",
+}
+FURTHER: dict[str, Any] = {
+    "project_description": "Sells w\u00eddgets.",
+    "company_url": "https://www.example.com",
+    "company_logo": "https://www.example.com/logo.png",
+    "javascript_origin_uri": "https://www.example.com",
+}
+USER: dict[str, Any] = {"first_name": "Ann", "last_name": "Lee", "email": "ann@example.com"}
+STORE: dict[str, Any] = {
+    "store_name": "Fake Shop",
+    "store_domain": "fake-shop",
+    "store_url": "https://shop.example.com",
+    "store_email": "shop@example.com",
+    "postal_code": "55401",
+    "region": "MN",
+    "country": "US",
+}
+
+
+def register(foxy: Emulator, **options: Any) -> Registration:
+    """Register a client with what is required, unless told otherwise."""
+    return register_client(**{**CLIENT, "environment": foxy.environment, **options})
+
+
+def client_auth(foxy: Emulator) -> FoxyAuth:
+    """Return the auth object of the emulator's first client."""
+    client = OAuthClient(foxy.client_id, foxy.client_secret, environment=foxy.environment)
+    return FoxyAuth.from_client_credentials(client)
+
+
+def auth_of(foxy: Emulator, scope: str) -> FoxyAuth:
+    """Return the auth object of a grant of the emulator's first user."""
+    client = OAuthClient(foxy.client_id, foxy.client_secret, environment=foxy.environment)
+    return client.auth(foxy.grant(scope))
+
+
+def get(auth: FoxyAuth, url: str) -> dict[str, Any]:
+    """Get a resource."""
+    answer = requests.get(url, auth=auth, timeout=PATIENCE)
+    assert answer.ok, answer.text
+    return dict(answer.json())
+
+
+def follow(auth: FoxyAuth, *relations: str) -> dict[str, Any]:
+    """Get what the API home links to by the first relation, what that links to by the second, and so on."""
+    resource = get(auth, auth.settings.environment.api)
+    for relation in relations:
+        resource = get(auth, resource["_links"][relation]["href"])
+    return resource
+
+
+# --- ids -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["widgetsco", "Widgets-Co_2.0", "w"])
+def test_a_client_id_is_a_prefix_and_thirty_random_characters(prefix: str) -> None:
+    """TERM: "you would append a random string of characters after your prefix", 30 letters and digits of them."""
+    assert re.fullmatch(re.escape(prefix) + "[0-9a-zA-Z]{30}", new_client_id(prefix))
+
+
+def test_client_ids_are_unique() -> None:
+    """TERM: "To ensure the ID's are still unqiue" - and, other than PHP's rand, not to be foretold."""
+    import random
+
+    random.seed(1)
+    first = new_client_id("w")
+    random.seed(1)
+
+    assert len({first, *(new_client_id("w") for _ in range(1000))}) == 1001
+
+
+def test_client_ids_use_every_character_of_the_page() -> None:
+    """TERM: the characters are 0-9, a-z and A-Z, and all of them are used."""
+    used = set("".join(new_client_id("w").removeprefix("w") for _ in range(200)))
+
+    assert used == set("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+@pytest.mark.parametrize("prefix", [None, b"w", 7, "", "a:b", "a b", "\u00e9", "a/b", "\u0663"], ids=repr)
+def test_a_prefix_that_would_not_do(prefix: Any) -> None:
+    """R24: a colon would break Basic authentication, and a blank or an accent other things."""
+    with pytest.raises((TypeError, ValueError), match="prefix takes"):
+        new_client_id(prefix)
+
+
+# --- clients -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "library", [requests.Session, httpx.Client, httpx2.Client], ids=["requests", "httpx", "httpx2"]
+)
+def test_registering_a_client(foxy: Emulator, library: Callable[[], Any]) -> None:
+    """TERM: a client stores "identifying information about your integration"; it comes with id, secret and token."""
+    with library() as http:
+        made = register(foxy, http=http, **FURTHER)
+        kept = follow(made.auth, "fx:client")
+
+    assert {name: kept[name] for name in [*CLIENT, *FURTHER]} == CLIENT | FURTHER
+    assert (kept["client_id"], kept["client_secret"]) == (made.client.client_id, made.client.client_secret)
+    assert made.client.redirect_uri == CLIENT["redirect_uri"]
+    assert made.url == kept["_links"]["self"]["href"]
+    assert made.token.scopes == {"client_full_access"}
+    assert made.token.life == 7200
+    assert made.token.refresh_token
+
+
+def test_registering_needs_no_token(foxy: Emulator) -> None:
+    """The first calls are anonymous and name the version; the id is in the answer, so no third one is made."""
+    register(foxy)
+
+    assert [(call.method, call.path) for call in foxy.calls] == [("GET", "/"), ("POST", "/clients")]
+    assert not [call for call in foxy.calls if "Authorization" in call.headers]
+    assert {call.headers["FOXY-API-VERSION"] for call in foxy.calls} == {"1"}
+    assert foxy.calls[-1].headers["Content-Type"] == "application/json"
+
+
+def test_an_id_of_ones_own(foxy: Emulator) -> None:
+    """TERM: the id can "be set as a specific value or generated automatically by Foxy"."""
+    client_id = new_client_id("widgetsco")
+    own, generated = register(foxy, client_id=client_id), register(foxy)
+
+    assert own.client.client_id == client_id
+    assert generated.client.client_id not in {"", client_id}
+    assert own.client.client_secret != generated.client.client_secret
+
+
+def test_several_redirect_uris(foxy: Emulator) -> None:
+    """Several may be registered, between blanks; which one an `OAuthClient` uses is for its maker to say."""
+    made = register(foxy, redirect_uri="https://a.example/oauth https://b.example/oauth")
+
+    assert made.client.redirect_uri is None
+    assert follow(made.auth, "fx:client")["redirect_uri"] == "https://a.example/oauth https://b.example/oauth"
+
+
+def test_id_and_secret_are_looked_up_where_the_answer_has_none(foxy: Emulator) -> None:
+    """Recorded answers lack id and secret; then they stand in the client's own resource, `fx:client`."""
+    foxy.hide_new_client = True
+    kept: list[Token] = []
+    made = register(foxy, on_token=kept.append)
+    foxy.clear_calls()
+
+    assert follow(made.auth, "fx:client")["client_secret"] == made.client.client_secret
+    assert made.auth.refresh().access_token != made.token.access_token
+    assert kept[0] == made.token
+
+
+def test_a_taken_id(foxy: Emulator) -> None:
+    """TERM: an id is unique; one that is taken is told, and nothing was registered."""
+    with pytest.raises(RegistrationError, match="client_id has already been taken") as caught:
+        register(foxy, client_id=foxy.client_id)
+
+    assert caught.value.messages == ("client_id has already been taken",)
+    assert caught.value.status == 400
+
+
+def test_every_fault_is_listed(foxy: Emulator) -> None:
+    """A HAL error has an entry per fault; each of them is a message."""
+    with pytest.raises(RegistrationError) as caught:
+        register(foxy, project_name="", contact_email="nobody", contact_phone="x" * 201)
+
+    assert caught.value.messages == (
+        "project_name can't be blank, project_name is too short (minimum is 1 characters)",
+        "contact_email is not a valid email address.",
+        "contact_phone is too long (maximum is 200 characters)",
+    )
+    assert all(message in str(caught.value) for message in caught.value.messages)
+
+
+@pytest.mark.parametrize("name", list(CLIENT))
+def test_a_missing_field_is_told_by_name(foxy: Emulator, name: str) -> None:
+    """Each required field that is blank is named; one that is left out altogether is Python's own `TypeError`."""
+    with pytest.raises(RegistrationError, match=f"{name} can't be blank"):
+        register(foxy, **{name: ""})
+    with pytest.raises(TypeError, match=name):
+        register_client(**{**CLIENT, name: "x"} | {"environment": foxy.environment} | {name + "x": "x"})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "messages"),
+    [
+        pytest.param(400, {"error": "invalid_request", "error_description": "No."}, ("No.",), id="OAuth"),
+        pytest.param(403, {"error": "insufficient_scope"}, ("insufficient_scope",), id="OAuth without description"),
+        pytest.param(400, {"message": "No."}, ("No.",), id="single message"),
+        pytest.param(400, [{"message": "No."}, {"message": "Not now."}], ("No.", "Not now."), id="bare list"),
+        pytest.param(
+            400,
+            {"total": 2, "_embedded": {"fx:errors": [{"logref": "id-1", "message": "a"}, {"message": "b", "code": 1}]}},
+            ("a", "b"),
+            id="HAL",
+        ),
+        pytest.param(404, "<html>", (), id="HTML"),
+        pytest.param(400, {"_embedded": {"fx:errors": [{}, {"message": 7}]}}, (), id="HAL of nothing"),
+        pytest.param(302, "", (), id="redirect"),
+    ],
+)
+def test_every_shape_of_a_refusal_is_understood(
+    foxy: Emulator, status: int, body: object, messages: tuple[str, ...]
+) -> None:
+    """The provider's errors have had several shapes; the messages of each are found."""
+    foxy.fail(status, body=body, path="/clients")
+    with pytest.raises(RegistrationError, match=f"the API refuses \\({status}\\)") as caught:
+        register(foxy)
+
+    assert caught.value.messages == messages
+    assert caught.value.status == status
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_api_in_trouble_is_not_a_refusal(foxy: Emulator, status: int) -> None:
+    """A 429 or 5xx means: try later, by the seconds that the API asks for."""
+    foxy.fail(status, headers={"Retry-After": "7"}, path="/clients")
+    with pytest.raises(TokenUnavailableError, match="try later") as caught:
+        register(foxy)
+
+    assert caught.value.retry_after == 7
+    assert [call.path for call in foxy.calls] == ["/", "/clients"]
+
+
+def test_a_lost_answer_is_not_asked_for_again(foxy: Emulator) -> None:
+    """R13: whether the client exists is not known, so no second one is registered."""
+    foxy.drop(path="/clients", after=True)
+    with pytest.raises(TokenUnavailableError):
+        register(foxy)
+
+    assert [call.path for call in foxy.calls] == ["/", "/clients"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param({"message": "client 7 created successfully."}, "its answer has no token", id="no token"),
+        pytest.param({"token": {"access_token": ""}}, "its answer has no token", id="blank token"),
+        pytest.param({"token": None}, "its answer has no token", id="null"),
+        pytest.param("<html>", "its answer has no token", id="HTML"),
+    ],
+)
+def test_a_creation_that_brings_no_token(foxy: Emulator, body: object, message: str) -> None:
+    """What was created but brought no token is told as such: to try again would create another."""
+    foxy.fail(201, body=body, path="/clients")
+    with pytest.raises(RegistrationError, match=message) as caught:
+        register(foxy)
+
+    assert caught.value.status == 201
+
+
+def test_a_client_that_keeps_its_secret(foxy: Emulator) -> None:
+    """Where neither answer nor client resource tell the secret, that is the error, and the token was handed over."""
+    foxy.hide_new_client = True
+    foxy.fail(200, body={"client_id": "FakeClient", "client_secret": None}, path="/clients/2")
+    kept: list[Token] = []
+    with pytest.raises(RegistrationError, match="tells no client id and secret"):
+        register(foxy, on_token=kept.append)
+
+    assert foxy.is_live(kept[0].access_token)
+
+
+# --- users ---------------------------------------------------------------------------------------------------------
+
+
+def test_creating_a_user(foxy: Emulator) -> None:
+    """TERM: client_full_access "allows the creation of users"; the answer brings a token for the user."""
+    fields = {**USER, "phone": "555-0101", "affiliate_id": 7, "is_programmer": True, "is_designer": False}
+    user = create_user(client_auth(foxy), **fields, is_front_end_developer=True, is_merchant=False)
+    kept = follow(user.auth, "fx:user")
+
+    assert {name: kept[name] for name in USER} == USER
+    assert [kept[name] for name in ("phone", "affiliate_id", "is_programmer", "is_designer")] == [
+        "555-0101",
+        "7",
+        "1",
+        "0",
+    ]
+    assert user.token.scopes == {USER_FULL_ACCESS}
+    assert user.url == kept["_links"]["self"]["href"]
+
+
+def test_a_captcha_is_sent_along(foxy: Emulator) -> None:
+    """The provider demands `h-captcha-code` of those whom it has not exempted."""
+    foxy.require_captcha = True
+    auth = client_auth(foxy)
+    with pytest.raises(RegistrationError, match="h-captcha-code header is required"):
+        create_user(auth, **USER)
+    create_user(auth, **USER, captcha_code="FakeCaptcha")
+
+    assert foxy.calls[-1].headers["h-captcha-code"] == "FakeCaptcha"
+
+
+def test_a_taken_address(foxy: Emulator) -> None:
+    """A user's address is the login, so there is one user of it."""
+    auth = client_auth(foxy)
+    create_user(auth, **USER)
+    with pytest.raises(RegistrationError) as caught:
+        create_user(auth, **{**USER, "last_name": ""})
+
+    assert len(caught.value.messages) == 2
+    assert "email has already been taken" in caught.value.messages
+
+
+@pytest.mark.parametrize("scope", [USER_FULL_ACCESS, STORE_FULL_ACCESS])
+def test_only_a_client_creates_users(foxy: Emulator, scope: str) -> None:
+    """The API home of another scope has no link `fx:create_user`, and the error asks for the right one."""
+    with pytest.raises(RegistrationError, match=r"no link fx:create_user here; is the token of the right scope\?"):
+        create_user(auth_of(foxy, scope), **USER)
+
+    assert [call.method for call in foxy.calls] == ["GET"]
+
+
+# --- stores --------------------------------------------------------------------------------------------------------
+
+
+def test_creating_a_store(foxy: Emulator) -> None:
+    """TERM: user_full_access serves "creating a new store to be linked to the user"; it brings the store's token."""
+    store = create_store(auth_of(foxy, USER_FULL_ACCESS), **STORE, timezone="America/Chicago")
+    kept = follow(store.auth, "fx:store")
+
+    assert {name: kept[name] for name in STORE} == STORE
+    assert store.url == kept["_links"]["self"]["href"]
+    assert store.token.scopes == {STORE_FULL_ACCESS, f"store_id_{store.token.store_id}"}
+    assert kept["_links"]["self"]["href"].endswith(f"/{store.token.store_id}")
+
+
+def test_users_and_stores_are_many_to_many(foxy: Emulator) -> None:
+    """TERM: "a user can be granted access to many stores"; each store has a token of its own."""
+    auth = auth_of(foxy, USER_FULL_ACCESS)
+    stores = [create_store(auth, **{**STORE, "store_domain": f"shop-{number}"}) for number in range(2)]
+
+    assert len({store.token.store_id for store in stores}) == 2
+    assert [get(store.auth, store.url or "")["store_domain"] for store in stores] == ["shop-0", "shop-1"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "message"),
+    [
+        pytest.param("coffee", "already in use", id="taken"),
+        pytest.param("fake-internal", "may not end in -internal", id="reserved"),
+        pytest.param("", "can't be blank", id="blank"),
+    ],
+)
+def test_a_domain_that_would_not_do(foxy: Emulator, domain: str, message: str) -> None:
+    """A store's domain is refused in the provider's words."""
+    with pytest.raises(RegistrationError, match=message):
+        create_store(auth_of(foxy, USER_FULL_ACCESS), **{**STORE, "store_domain": domain})
+
+
+# --- integrations --------------------------------------------------------------------------------------------------
+
+
+def test_creating_an_integration(foxy: Emulator) -> None:
+    """What "Get Token" does in Foxy's admin: a client and a token for one store; its deletion ends both."""
+    owner = auth_of(foxy, STORE_FULL_ACCESS)
+    kept: list[Token] = []
+    made = create_integration(owner, project_name="Books", project_description="Keeps them.", on_token=kept.append)
+    store = follow(made.auth, "fx:store")
+    refreshed = made.auth.refresh()
+    ended = requests.delete(made.url or "", auth=owner, timeout=PATIENCE)
+    with pytest.raises(LoginRequiredError):
+        made.auth.refresh()
+
+    assert store["_links"]["self"]["href"] == foxy.store_url
+    assert made.client.client_id not in {"", foxy.client_id}
+    assert kept == [made.token, refreshed]
+    assert ended.ok
+
+
+def test_only_a_store_has_integrations(foxy: Emulator) -> None:
+    """The API home of another scope links to no store."""
+    with pytest.raises(RegistrationError, match="no link fx:store here"):
+        create_integration(auth_of(foxy, USER_FULL_ACCESS), project_name="Books")
+
+
+# --- what all of them share ----------------------------------------------------------------------------------------
+
+
+def test_the_whole_way_by_links_alone(foxy: Emulator) -> None:
+    """3P, TERM: client, user, store, integration, consent, refresh, call: no address is built by hand."""
+    with Maze(foxy) as maze, Browser() as browser:
+        made = register_client(**CLIENT, environment=maze.environment)
+        user = create_user(made.auth, **USER)
+        store = create_store(user.auth, **STORE)
+        integration = create_integration(store.auth, project_name="Books")
+        request = made.client.authorization_request(STORE_FULL_ACCESS)
+        token = made.client.fetch_token(browser.decide(request.url), state=request.state)
+        auths = [made.auth, user.auth, store.auth, integration.auth, made.client.auth(token)]
+        for auth in auths:
+            auth.refresh()
+        homes = [follow(auth) for auth in auths]
+
+    assert maze.lost == []
+    assert [name in home["_links"] for name, home in zip(["fx:client", "fx:user"], homes, strict=False)] == [True] * 2
+    assert ["fx:store" in home["_links"] for home in homes] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("path", ["/", "/clients/2"])
+def test_a_link_elsewhere_is_not_followed(foxy: Emulator, path: str) -> None:
+    """R1: the client's fields, and its token, go nowhere but to the environment's origins."""
+    foxy.hide_new_client = True
+    links = {name: {"href": f"{foxy.elsewhere.url}/x"} for name in ("fx:create_client", "fx:client")}
+    if path != "/":
+        links["fx:create_client"] = {"href": f"{foxy.url}/clients"}
+    foxy.fail(200, body={"_links": links}, path="/", times=2)
+    with pytest.raises(RegistrationError, match="leads elsewhere; nothing was sent there"):
+        register(foxy)
+
+    assert foxy.elsewhere.calls == []
+
+
+def test_an_expired_token_is_refreshed_on_the_way(foxy: Emulator) -> None:
+    """Whoever creates something with an auth object has its token refreshed, and the thing created once."""
+    auth = auth_of(foxy, USER_FULL_ACCESS)
+    foxy.expire_access_tokens()
+    create_store(auth, **STORE)
+
+    assert len(foxy.token_calls) == 1
+    assert [call.status for call in foxy.calls if call.path.endswith("/stores")] == [201]
+
+
+def test_a_grant_that_is_gone_asks_for_a_login(foxy: Emulator) -> None:
+    """An auth object without a future says so itself."""
+    auth = auth_of(foxy, USER_FULL_ACCESS)
+    foxy.revoke_access_tokens()
+    foxy.revoke_refresh_tokens()
+    with pytest.raises(LoginRequiredError):
+        create_store(auth, **STORE)
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_every_token_refreshes_by_itself(foxy: Emulator, library: str) -> None:
+    """Each nested token comes back as an auth object of its own, which refreshes it, and tells `on_token`."""
+    kept: list[list[Token]] = [[], [], []]
+    made = register(foxy, on_token=kept[0].append)
+    user = create_user(made.auth, **USER, on_token=kept[1].append)
+    store = create_store(user.auth, **STORE, on_token=kept[2].append)
+    first, auths = [made.token, user.token, store.token], [made.auth, user.auth, store.auth]
+    foxy.expire_access_tokens()
+    foxy.clear_calls()
+    send: Any = {"requests": requests.get, "httpx": httpx.get}[library]
+    statuses = [send(foxy.url, auth=auth, timeout=PATIENCE).status_code for auth in auths]
+
+    assert statuses == [200, 200, 200]
+    assert len(foxy.token_calls) == 3
+    assert kept == [[token, auth.token] for token, auth in zip(first, auths, strict=True)]
+
+
+def test_tokens_are_handed_over_one_by_one(foxy: Emulator) -> None:
+    """Three grants are three tokens, each kept under a name of its own before the next step begins."""
+    kept: list[tuple[str, str, int]] = []
+
+    def keep(name: str, token: Token) -> None:
+        kept.append((name, token.scope.split()[0], len(foxy.calls)))
+
+    made = register(foxy, on_token=partial(keep, "client"))
+    user = create_user(made.auth, **USER, on_token=partial(keep, "user"))
+    create_store(user.auth, **STORE, on_token=partial(keep, "store"))
+
+    assert kept == [
+        ("client", "client_full_access", 2),
+        ("user", "user_full_access", 4),
+        ("store", "store_full_access", 6),
+    ]
+
+
+@pytest.mark.parametrize("create", [create_user, create_store, create_integration])
+@pytest.mark.parametrize("auth", [None, "FakeToken", ("id", "FakeSecret")], ids=lambda value: type(value).__name__)
+def test_something_else_than_an_auth_object(create: Callable[..., Any], auth: Any) -> None:
+    """R24: whoever creates something is a `FoxyAuth`, and the error shows no secret."""
+    fields: dict[Any, dict[str, Any]] = {
+        create_user: USER,
+        create_store: STORE,
+        create_integration: {"project_name": "Books"},
+    }
+    with pytest.raises(TypeError, match="auth takes the FoxyAuth") as caught:
+        create(auth, **fields[create])
+
+    assert "Fake" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param({"on_token": 7}, "on_token takes", id="callback"),
+        pytest.param({"client_id": "a:b"}, "colon", id="colon in the id"),
+        pytest.param({"client_id": ""}, "client_id must be", id="blank id"),
+        pytest.param({"client_id": 7}, "client_id takes text", id="id"),
+        pytest.param({"environment": "https://api.foxycart.com"}, "environment takes", id="environment"),
+        pytest.param({"timeout": -1}, "timeout takes", id="timeout"),
+        pytest.param({"http": httpx.AsyncClient()}, "synchronous client", id="async client"),
+        pytest.param({"api_version": 1}, "api_version takes", id="version"),
+    ],
+)
+def test_wrong_arguments_are_told_at_once(foxy: Emulator, options: dict[str, Any], message: str) -> None:
+    """R24: wrong use fails before a client is registered."""
+    with pytest.raises((TypeError, ValueError), match=message):
+        register(foxy, **options)
+
+    assert foxy.calls == []
+
+
+def test_no_repr_shows_a_secret(foxy: Emulator) -> None:
+    """R23: what a registration brings can be logged."""
+    made = register(foxy)
+    user = create_user(made.auth, **USER)
+    text = f"{made!r} {user!r} {made!s} {user!s}"
+    secrets = [made.client.client_secret, made.token.access_token, user.token.access_token]
+    secrets += [made.token.refresh_token or "", user.token.refresh_token or ""]
+
+    assert not [secret for secret in secrets if secret in text]
+    assert made.client.client_id in text
+
+
+# --- async ---------------------------------------------------------------------------------------------------------
+
+
+def twins(foxy: Emulator) -> dict[str, tuple[str, Callable[[], Awaitable[Created | Registration]]]]:
+    """Return, for every coroutine that creates something, the path that it POSTs to, and the call."""
+    user, store = auth_of(foxy, USER_FULL_ACCESS), auth_of(foxy, STORE_FULL_ACCESS)
+    client = client_auth(foxy)
+    return {
+        "client": ("/clients", lambda: aregister_client(**CLIENT, environment=foxy.environment)),
+        "user": ("/users", lambda: acreate_user(client, **USER)),
+        "store": ("/users/1/stores", lambda: acreate_store(user, **STORE)),
+        "integration": ("/stores/1/integrations", lambda: acreate_integration(store, project_name="Books")),
+    }
+
+
+@pytest.mark.parametrize("kind", ["client", "user", "store", "integration"])
+async def test_async_twins_never_block_the_loop(foxy: Emulator, kind: str) -> None:
+    """While the API takes its time, the event loop does other things, on asyncio and on trio."""
+    path, call = twins(foxy)[kind]
+    made: list[Created | Registration] = []
+
+    async def make() -> None:
+        made.append(await call())
+
+    with foxy.hold(path) as latch:
+        async with anyio.create_task_group() as group:
+            group.start_soon(make)
+            await anyio.to_thread.run_sync(latch.wait_for)
+            before = list(made)
+            latch.release()
+    async with httpx.AsyncClient(auth=made[0].auth) as http:
+        answer = await http.get(foxy.url)
+
+    assert before == []
+    assert answer.status_code == 200
+
+
+async def test_async_callbacks_get_every_token(foxy: Emulator) -> None:
+    """An async `on_token` runs on the caller's loop, and has the token before the twin returns."""
+    kept: list[Token] = []
+
+    async def keep(token: Token) -> None:
+        await anyio.lowlevel.checkpoint()
+        kept.append(token)
+
+    made = await aregister_client(**CLIENT, environment=foxy.environment, on_token=keep)
+    user = await acreate_user(made.auth, **USER, on_token=keep)
+
+    assert kept == [made.token, user.token]
+
+
+async def test_a_cancelled_twin_loses_no_token(foxy: Emulator) -> None:
+    """R9: a task that is cancelled while the API takes its time is gone at once; `on_token` gets the token."""
+    auth = client_auth(foxy)
+    kept: list[Token] = []
+    saved = Event()
+
+    def keep(token: Token) -> None:
+        kept.append(token)
+        saved.set()
+
+    with foxy.hold("/users") as latch:
+        async with anyio.create_task_group() as group:
+            group.start_soon(partial(acreate_user, auth, **USER, on_token=keep))
+            await anyio.to_thread.run_sync(latch.wait_for)
+            group.cancel_scope.cancel()
+        before = list(kept)
+        latch.release()
+        await anyio.to_thread.run_sync(saved.wait, PATIENCE)
+
+    assert before == []
+    assert [foxy.is_live(token.access_token) for token in kept] == [True]
+
+
+# --- killed in between ---------------------------------------------------------------------------------------------
+
+WHITE_LABEL = """
+import json, os, sys
+from functools import partial
+from foxy_auth import Environment, create_integration, create_store, create_user, register_client
+
+url, path = sys.argv[1:]
+fields = json.load(sys.stdin)
+kept = {}
+
+def keep(name, token):
+    kept[name] = token.to_dict()
+    with open(path + ".new", "w") as file:
+        json.dump(kept, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(path + ".new", path)
+
+made = register_client(**fields["client"], environment=Environment(api=url), on_token=partial(keep, "client"))
+user = create_user(made.auth, **fields["user"], on_token=partial(keep, "user"))
+store = create_store(user.auth, **fields["store"], on_token=partial(keep, "store"))
+create_integration(store.auth, project_name="Books", on_token=partial(keep, "integration"))
+print("done")
+"""
+
+
+@contextmanager
+def white_label_run(foxy: Emulator, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run the white-label program in a process of its own, and see that it ends."""
+    command = [sys.executable, "-c", WHITE_LABEL, foxy.url, str(path)]
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert program.stdin is not None
+    program.stdin.write(json.dumps({"client": CLIENT, "user": USER, "store": STORE}))
+    program.stdin.close()
+    program.stdin = None
+    try:
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+@pytest.mark.parametrize(
+    ("held", "names"),
+    [
+        pytest.param("/clients", [], id="before anything"),
+        pytest.param("/clients/2", ["client"], id="before the secret is known"),
+        pytest.param("/users", ["client"], id="before the user"),
+        pytest.param("/users/2/stores", ["client", "user"], id="before the store"),
+        pytest.param("/stores/3/integrations", ["client", "user", "store"], id="before the integration"),
+    ],
+)
+def test_a_killed_run_has_kept_what_it_had(foxy: Emulator, tmp_path: Path, held: str, names: list[str]) -> None:
+    """A white-label run that is killed (SIGKILL) has handed each earlier token to `on_token`, and each is good."""
+    path = tmp_path / "tokens.json"
+    foxy.hide_new_client = held == "/clients/2"
+    with foxy.hold(held) as latch, white_label_run(foxy, path) as program:
+        latch.wait_for(timeout=20)
+        program.kill()
+        code = program.wait()
+    kept = {name: Token.from_dict(fields) for name, fields in json.loads(path.read_text()).items()} if names else {}
+    headers = [{**VERSION, "Authorization": f"Bearer {token.access_token}"} for token in kept.values()]
+    homes = [requests.get(foxy.url, headers=own, timeout=PATIENCE).status_code for own in headers]
+
+    assert code == -9
+    assert (list(kept), path.exists()) == (names, bool(names))
+    assert homes == [200] * len(names)
+    assert all(token.refresh_token for token in kept.values())
+
+
+def test_a_killed_run_can_be_taken_up_again(foxy: Emulator, tmp_path: Path) -> None:
+    """With the client's token alone, its secret can still be had, and the run goes on where it was killed."""
+    path = tmp_path / "tokens.json"
+    with foxy.hold("/users") as latch, white_label_run(foxy, path) as program:
+        latch.wait_for(timeout=20)
+        program.kill()
+        program.wait()
+    token = Token.from_dict(json.loads(path.read_text())["client"])
+    blind = FoxyAuth(client_id="unknown", client_secret="unknown", token=token, environment=foxy.environment)
+    fields = follow(blind, "fx:client")
+    client = OAuthClient(fields["client_id"], fields["client_secret"], environment=foxy.environment)
+    # The request that was on its way when the run was killed has created a user, so this is another.
+    user = create_user(client.auth(token), **{**USER, "email": "bea@example.com"})
+
+    assert user.token.scopes == {USER_FULL_ACCESS}
+    assert client.refresh_token(token).scopes == {"client_full_access"}
+
+
+def test_a_run_that_is_left_alone_ends(foxy: Emulator, tmp_path: Path) -> None:
+    """The program that the tests above kill would come to its end, with four tokens."""
+    path = tmp_path / "tokens.json"
+    with white_label_run(foxy, path) as program:
+        said, _ = program.communicate(timeout=20)
+
+    assert said == "done\n"
+    assert list(json.loads(path.read_text())) == ["client", "user", "store", "integration"]

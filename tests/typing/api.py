@@ -1,0 +1,295 @@
+"""What users write, for the type checkers to judge; never run. Every public name is used here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import assert_type
+
+import httpx
+import httpx2
+import pytest
+import redis
+import requests
+import sqlalchemy
+
+from foxy_auth import (
+    CLIENT_FULL_ACCESS,
+    FOXY_IO,
+    PRODUCTION,
+    SANDBOX,
+    STORE_FULL_ACCESS,
+    USER_FULL_ACCESS,
+    AuthorizationError,
+    AuthorizationRequest,
+    Created,
+    Environment,
+    FoxyAuth,
+    FoxyAuthError,
+    LoginRequiredError,
+    OAuthClient,
+    Registration,
+    RegistrationError,
+    StoreError,
+    Token,
+    TokenRefusedError,
+    TokenUnavailableError,
+    acreate_integration,
+    acreate_store,
+    acreate_user,
+    aregister_client,
+    create_integration,
+    create_store,
+    create_user,
+    new_client_id,
+    register_client,
+)
+from foxy_auth.emulator import Call, Emulator, Latch
+from foxy_auth.stores import FileStore, KeyringStore, MemoryStore, RedisStore, SQLAlchemyStore, TokenStore
+from foxy_auth.testing import StoreContract
+
+
+def keep(token: Token) -> None:
+    """Keep a token the plain way."""
+    assert_type(token.access_token, str)
+    assert_type(token.refresh_token, str | None)
+    assert_type(token.expires_at, float | None)
+    assert_type(token.obtained_at, float | None)
+    assert_type(token.scopes, frozenset[str])
+    assert_type(token.store_id, str | None)
+    assert_type(Token.from_dict(token.to_dict()), Token)
+
+
+async def keep_async(token: Token) -> None:
+    """Keep a token the async way."""
+    keep(token)
+
+
+def construction(session: requests.Session, client: httpx.Client) -> None:
+    """Make auth objects from credentials, a token, the process's environment."""
+    FoxyAuth(client_id="id", client_secret="secret", refresh_token="refresh", on_token=keep)
+    FoxyAuth(
+        client_id="id", client_secret="secret", token=Token(access_token="access"), on_token=keep_async, http=session
+    )
+    FoxyAuth(
+        client_id="id",
+        client_secret="secret",
+        refresh_token="refresh",
+        environment=Environment(api="http://127.0.0.1:8000", token_endpoint="http://127.0.0.1:8000/token"),
+        api_version="1",
+        http=client,
+        timeout=5,
+        refresh_ahead=600.0,
+        leeway=30,
+    )
+    assert_type(FoxyAuth.from_env(), FoxyAuth)
+    for environment in (PRODUCTION, FOXY_IO, SANDBOX):
+        assert_type(environment, Environment)
+
+
+def stores(client: redis.Redis, engine: sqlalchemy.Engine) -> None:
+    """Keep the token where others find it too."""
+    kept: list[TokenStore] = [
+        MemoryStore(),
+        FileStore("token.json", key=[b"new", b"old"]).for_key("store-123"),
+        KeyringStore("program", "ann", timeout=3, lock_path="lock", limit=1000).for_key("store-123"),
+        RedisStore(client, "foxy", lease=5, encryption_key="key").for_key("store-123"),
+        RedisStore(redis.Redis, "foxy"),
+        SQLAlchemyStore(engine, "store-123", table="shop.tokens", encryption_key=b"key").for_key("store-124"),
+        SQLAlchemyStore(lambda: engine),
+    ]
+    for store in kept:
+        with store.lock(1.0):
+            assert_type(store.load(), Token | None)
+            store.save(Token("access"))
+        FoxyAuth(client_id="id", client_secret="secret", store=store)
+    table = SQLAlchemyStore(engine)
+    table.create_table()
+    assert_type(table.table, sqlalchemy.Table)
+
+
+class OwnStore:
+    """Keep the token in one's own way."""
+
+    def load(self) -> Token | None:
+        """Read it."""
+
+    def save(self, token: Token) -> None:
+        """Write it."""
+
+    def lock(self, timeout: float) -> AbstractContextManager[object]:
+        """Keep the others out."""
+        return nullcontext()
+
+
+class OwnStoreKeepsItsPromises(StoreContract):
+    """Judge it."""
+
+    shared = True
+    freed_within = 5
+
+    @pytest.fixture
+    def make_store(self) -> Callable[[str], OwnStore]:
+        """Make it."""
+        return lambda _: OwnStore()
+
+
+def own_store() -> TokenStore:
+    """Pass it where a store is expected."""
+    return OwnStore()
+
+
+def clients(auth: FoxyAuth) -> None:
+    """Pass one object to every client that takes one."""
+    requests.get("https://api.foxycart.com/", auth=auth, timeout=10)
+    session = requests.Session()
+    session.auth = auth
+    httpx.get("https://api.foxycart.com/", auth=auth)
+    httpx.Client(auth=auth)
+    httpx.AsyncClient(auth=auth)
+    httpx2.get("https://api.foxycart.com/", auth=auth)
+    httpx2.Client(auth=auth)
+    httpx2.AsyncClient(auth=auth)
+
+
+async def tokens(auth: FoxyAuth) -> None:
+    """Ask for tokens and headers without a client."""
+    assert_type(auth.token, Token | None)
+    assert_type(auth.get_token(), Token)
+    assert_type(await auth.aget_token(), Token)
+    assert_type(auth.refresh(), Token)
+    assert_type(await auth.arefresh(), Token)
+    assert_type(auth.headers(), dict[str, str])
+    assert_type(await auth.aheaders(), dict[str, str])
+    auth.flush()
+    await auth.aflush()
+    with auth as same:
+        assert_type(same, FoxyAuth)
+    async with auth as same:
+        assert_type(same, FoxyAuth)
+    auth.close()
+    await auth.aclose()
+
+
+async def flows(callback: str, query: dict[str, list[str]]) -> None:
+    """Go through the flows that bring the first token."""
+    client = OAuthClient(
+        "id",
+        "secret",
+        redirect_uri="https://shop.example/callback",
+        environment=SANDBOX,
+        client_auth_method="client_secret_post",
+        http=requests.Session(),
+        timeout=5,
+    )
+    request = client.authorization_request(STORE_FULL_ACCESS, pkce=True)
+    assert_type(request, AuthorizationRequest)
+    assert_type(request.url, str)
+    assert_type(request.state, str)
+    assert_type(request.code_verifier, str | None)
+    try:
+        token = client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+    except AuthorizationError as error:
+        assert_type(error.error, str)
+        assert_type(error.description, str | None)
+        token = await client.afetch_token(query, state=request.state)
+    assert_type(token, Token)
+    assert_type(client.refresh_token(token), Token)
+    assert_type(await client.arefresh_token(token), Token)
+    assert_type(client.client_credentials(), Token)
+    assert_type(await client.aclient_credentials(CLIENT_FULL_ACCESS), Token)
+    assert_type(client.auth(token, on_token=keep), FoxyAuth)
+    assert_type(FoxyAuth.from_client_credentials(client, on_token=keep), FoxyAuth)
+    client.authorization_request(f"{USER_FULL_ACCESS} {STORE_FULL_ACCESS}", send_redirect_uri=True)
+
+
+async def registration() -> None:
+    """Register a client, and create a user, a store and an integration, each by the token of the one before."""
+    registration = register_client(
+        client_id=new_client_id("widgetsco"),
+        redirect_uri="https://shop.example/callback",
+        project_name="Widgets",
+        company_name="Widgets & Co",
+        contact_name="Ann",
+        contact_email="ann@example.com",
+        contact_phone="1",
+        on_token=keep,
+        environment=Environment.discover("https://api.foxycart.com"),
+    )
+    assert_type(registration, Registration)
+    assert_type(registration.client, OAuthClient)
+    assert_type(registration.url, str | None)
+    user = create_user(registration.auth, first_name="Ann", last_name="Lee", email="ann@example.com", on_token=keep)
+    assert_type(user, Created)
+    assert_type(user.token, Token)
+    assert_type(user.auth, FoxyAuth)
+    store = create_store(
+        user.auth,
+        store_name="Shop",
+        store_domain="shop",
+        store_url="https://shop.example",
+        store_email="ann@shop.example",
+        postal_code="55401",
+        region="MN",
+        country="US",
+        timezone="America/Chicago",
+    )
+    try:
+        assert_type(create_integration(store.auth, project_name="Widgets", on_token=keep_async), Registration)
+    except RegistrationError as error:
+        assert_type(error.messages, tuple[str, ...])
+        assert_type(error.status, int)
+
+
+async def registration_without_blocking(auth: FoxyAuth) -> None:
+    """Do the same on an event loop."""
+    registration = await aregister_client(
+        environment=await Environment.adiscover("https://api.foxycart.com"),
+        redirect_uri="https://shop.example/callback",
+        project_name="Widgets",
+        company_name="Widgets & Co",
+        contact_name="Ann",
+        contact_email="ann@example.com",
+        contact_phone="1",
+    )
+    assert_type(registration, Registration)
+    user = await acreate_user(registration.auth, first_name="Ann", last_name="Lee", email="ann@example.com")
+    assert_type(user, Created)
+    store = await acreate_store(
+        user.auth,
+        store_name="Shop",
+        store_domain="shop",
+        store_url="https://shop.example",
+        store_email="ann@shop.example",
+        postal_code="55401",
+        region="MN",
+        country="US",
+    )
+    assert_type(store, Created)
+    assert_type(await acreate_integration(auth, project_name="Widgets"), Registration)
+
+
+def errors(auth: FoxyAuth) -> None:
+    """Tell the errors apart."""
+    try:
+        auth.refresh()
+    except LoginRequiredError as error:
+        assert_type(error.error, str | None)
+        assert_type(error.description, str | None)
+    except TokenRefusedError as error:
+        assert_type(error.error, str)
+        assert_type(error.status, int)
+    except TokenUnavailableError as error:
+        assert_type(error.retry_after, float | None)
+    except (StoreError, FoxyAuthError):
+        raise
+
+
+def emulator() -> None:
+    """Run a Foxy on loopback."""
+    with Emulator() as foxy:
+        assert_type(foxy, Emulator)
+        assert_type(foxy.environment, Environment)
+        assert_type(foxy.grant("store_full_access"), Token)
+        assert_type(foxy.calls, list[Call])
+        assert_type(foxy.hold(), Latch)
