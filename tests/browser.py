@@ -8,7 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-PATIENCE = 10.0  # seconds for an answer
+PATIENCE = 30.0  # seconds for an answer
 
 
 class Browser:

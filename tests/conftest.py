@@ -27,7 +27,7 @@ HOMES = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_H
 # Where an audit event of `socket` names the peer.
 NAME_LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyaddr", "socket.gethostbyname"}
 CONNECTIONS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
-PATIENCE = 5.0  # seconds that a thread may take to end after its test
+PATIENCE = 15.0  # seconds that a thread may take to end after its test
 # A skipped test fails the run in CI, unless it is skipped for one of these reasons.
 EXPECTED_SKIPS: frozenset[str] = frozenset()
 

@@ -19,7 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 20.0  # seconds that a server may take to listen, or to end
+PATIENCE = 30.0  # seconds that a server may take to listen, or to end
 # Each may be had from elsewhere: tests that need to stop it start one of their own all the same.
 FROM_ELSEWHERE = {name: os.environ.get(f"FOXY_AUTH_TEST_{name.upper()}_URL") for name in ("redis", "postgres", "mysql")}
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from foxy_auth.token import Token
 
 VIA = "requests"  # the quickest library to make a client of
-PATIENCE = 10.0  # seconds that a test waits for what must come
+PATIENCE = 30.0  # seconds that a test waits for what must come
 
 
 class FakeClock:

@@ -26,7 +26,7 @@ def foxy_auth(*arguments: str, without: str = "") -> subprocess.CompletedProcess
     """Run `foxy-auth`, as if the module *without* were not installed."""
     program = f"import sys; sys.modules[{without!r}] = None; from foxy_auth.cli import main; sys.exit(main())"
     start = ["-c", program] if without else ["-m", "foxy_auth"]
-    return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_version() -> None:
@@ -95,7 +95,7 @@ def test_interrupt() -> None:
         assert running.stdout
         seen = list(takewhile(lambda line: not line.startswith("3 "), running.stdout))
         running.send_signal(signal.SIGINT)
-        rest, errors = running.communicate(timeout=10)
+        rest, errors = running.communicate(timeout=60)
 
     assert seen
     assert "went" not in rest

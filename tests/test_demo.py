@@ -36,7 +36,7 @@ class Played:
             [sys.executable, "-W", "error", "-m", "foxy_auth", "demo"],
             capture_output=True,
             env=os.environ | variables,
-            timeout=25,
+            timeout=60,
             check=False,
         )
         self.took = time.monotonic() - started_at

@@ -32,7 +32,7 @@ MAKE_AUTH = 'auth = foxy_auth.FoxyAuth(client_id="id", client_secret="secret", r
 def python(*lines: str) -> str:
     """Run a program of its own and give what it prints; its errors fail the test."""
     program = [sys.executable, "-W", "error", "-c", "\n".join(lines)]
-    return subprocess.run(program, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    return subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
 def test_public_names_are_sorted() -> None:

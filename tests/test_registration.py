@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from foxy_auth.emulator import Emulator
 
-PATIENCE = 10.0  # seconds for an answer
+PATIENCE = 30.0  # seconds for an answer
 VERSION = {"FOXY-API-VERSION": "1"}
 
 CLIENT: dict[str, Any] = {

@@ -164,7 +164,7 @@ print(sent[0].headers["Authorization"])
 
 def test_httpx2_may_pass_for_httpx() -> None:
     """F73: after `httpx2.alias_httpx()` the object is made, and serves, as before."""
-    ran = subprocess.run([sys.executable, "-c", ALIASED], capture_output=True, text=True, timeout=20, check=False)
+    ran = subprocess.run([sys.executable, "-c", ALIASED], capture_output=True, text=True, timeout=60, check=False)
 
     assert (ran.stdout, ran.stderr) == ("Bearer FakeAccess\n", "")
 

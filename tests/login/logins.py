@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from foxy_auth.emulator import Emulator
 
 LOOPBACK = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))
-PATIENCE = 20.0  # seconds for what takes a fraction of one
+PATIENCE = 30.0  # seconds for what takes a fraction of one
 # Runs the command on a terminal of its own, whose keyboard is the standard input.
 TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 

@@ -298,7 +298,7 @@ def test_no_input(monkeypatch: pytest.MonkeyPatch, stdin: object) -> None:
     happenings = Happenings()
     read_lines(happenings)
 
-    assert [happenings.get(timeout=5) for _ in range(2)] == [Pasted(""), Notice.INPUT_ENDED]
+    assert [happenings.get(timeout=30) for _ in range(2)] == [Pasted(""), Notice.INPUT_ENDED]
 
 
 def test_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     happenings = Happenings()
     open_browser("http://127.0.0.1/", happenings)
 
-    assert happenings.get(timeout=5) is Notice.NO_BROWSER
+    assert happenings.get(timeout=30) is Notice.NO_BROWSER
 
 
 def test_browser_that_starts(monkeypatch: pytest.MonkeyPatch) -> None:
