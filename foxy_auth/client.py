@@ -254,7 +254,7 @@ class OAuthClient:
 
     def auth(
         self,
-        token: Token,
+        token: Token | None = None,
         *,
         on_token: Callable[[Token], object] | None = None,
         store: TokenStore | None = None,
@@ -265,11 +265,11 @@ class OAuthClient:
         Return the auth object for *token*'s grant, and hand *token* to *on_token* at once.
 
         Args:
-            token: What one of the flows has brought.
+            token: What one of the flows has brought; None for the one that *store* holds.
 
             on_token: As for `FoxyAuth`.
 
-            store: As for `FoxyAuth`; it gets *token* at once too, whatever it had before.
+            store: As for `FoxyAuth`; it gets a *token* at once too, whatever it had before.
 
             refresh_ahead: As for `FoxyAuth`.
 

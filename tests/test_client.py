@@ -40,6 +40,7 @@ from foxy_auth import (
     TokenUnavailableError,
 )
 from foxy_auth.emulator import Emulator
+from foxy_auth.stores import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -648,6 +649,18 @@ def test_a_failing_hand_over_is_told_when_it_matters(foxy: Emulator, caplog: pyt
 
     assert "disk full" in caplog.text
     assert kept == [auth.token] == [token]
+
+
+def test_going_on_with_what_a_store_holds(foxy: Emulator) -> None:
+    """R12: `auth(store=…)` needs no token where the store has one, and leaves it as it is."""
+    store, token = MemoryStore(), foxy.grant()
+    store.save(token)
+    auth = client_of(foxy).auth(store=store)
+
+    assert auth.get_token() == store.load() == token
+    assert foxy.token_calls == []
+    with pytest.raises(ValueError, match="refresh_token"):
+        client_of(foxy).auth()
 
 
 # --- one library at a time -----------------------------------------------------------------------------------------

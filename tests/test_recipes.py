@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import socket
-import sqlite3
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -15,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from browser import Browser
+import requests
+from browser import PATIENCE, Browser
 
-from foxy_auth import FoxyAuth, OAuthClient, Token, register_client
+from foxy_auth import FoxyAuth, LoginRequiredError, OAuthClient, register_client
+from foxy_auth.stores import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from foxy_auth import Token
     from foxy_auth.emulator import Emulator
 
 TOP = Path(__file__).parent.parent
@@ -87,14 +88,15 @@ def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "tokens").iterdir()} == {0o600}
 
 
-def kept(name: str) -> Token:
+def kept(name: str) -> Any:
     """Return the token that the page's code has kept."""
-    return Token.from_dict(json.loads(Path(f"tokens/{name}.json").read_text(encoding="utf-8")))
+    return FileStore("tokens/foxy.json").for_key(name).load()
 
 
 def test_standalone(foxy: Emulator, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
     """TERM: "a single integration is tied to a single OAuth Client and Foxy User or Store"."""
     names = reader.run("Standalone")
+    reader.run("Standalone")
 
     assert capsys.readouterr().out == "Example Outfitters\n" * 2
     assert len(foxy.token_calls) == 1
@@ -123,7 +125,7 @@ def test_third_party_denied(foxy: Emulator, reader: Reader) -> None:
         again = names["shop_name"](reader.connect(browser))
 
     assert (said, again) == (None, "Example Outfitters")
-    assert len(list(Path("tokens").iterdir())) == 2
+    assert {path.name for path in Path("tokens").glob("*.json")} == {"foxy.client.json", "foxy.1.json"}
 
 
 def test_white_labelled(foxy: Emulator, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
@@ -147,11 +149,17 @@ def test_hosted(foxy: Emulator, reader: Reader) -> None:
     foxy.clear_calls()
     with Browser() as ann:
         first = reader.connect(ann)
-    names["auth_of"].cache_clear()
-    shown = [names["shop_name"](first) for _ in range(2)]
+        shown = [names["shop_name"](first) for _ in range(2)]
+        calls = [call.form["grant_type"] for call in foxy.token_calls]
+        foxy.revoke_access_tokens()
+        foxy.revoke_refresh_tokens()
+        with pytest.raises(LoginRequiredError):
+            names["shop_name"](first)
+        reader.connect(ann)
+        shown.append(names["shop_name"](first))
 
-    assert shown == ["Example Outfitters"] * 2
-    assert [call.form["grant_type"] for call in foxy.token_calls] == ["authorization_code"]
+    assert shown == ["Example Outfitters"] * 3
+    assert calls == ["authorization_code"]
     assert names["auth_of"](first) is names["auth_of"](first)
 
 
@@ -166,7 +174,9 @@ def test_distributed(foxy: Emulator, reader: Reader) -> None:
     assert names["shop_name"](store_id) == "Example Outfitters"
     assert re.fullmatch("widgetsco[0-9A-Za-z]{30}", names["client"].client_id)
     assert names["client"].client_id != before
-    assert [call.form["grant_type"] for call in foxy.token_calls] == ["client_credentials", "authorization_code"]
+    foxy.revoke_access_tokens()
+    assert requests.get(foxy.url, auth=names["own"], timeout=PATIENCE).status_code == 200
+    assert [call.form["grant_type"] for call in foxy.token_calls] == ["authorization_code", "client_credentials"]
 
 
 def test_every_kind_has_a_recipe() -> None:
@@ -219,21 +229,21 @@ class App:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         foxy.redirect_uri = f"{self.url}/foxy/callback"
-        self._database = folder / "tokens.sqlite"
+        self._grants = FileStore(folder / "tokens/foxy.json")
         self._settings = {
             "FOXY_API_CLIENT_ID": foxy.client_id,
             "FOXY_API_CLIENT_SECRET": foxy.client_secret,
             "FOXY_API_URL": foxy.url,
             "REDIRECT_URI": foxy.redirect_uri,
             "SECRET_KEY": "fake-key-of-a-fake-application",
-            "TOKENS": str(self._database),
+            "TOKENS": str(folder / "tokens/foxy.json"),
             "PYTHONPATH": str(TOP / "tests"),
         }
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Serve; the process is ended afterwards, and must not have stumbled."""
-        number = self._listening.fileno()
+    def running(self, listening: socket.socket | None = None) -> Iterator[None]:
+        """Serve, at its own address or another; the process is ended afterwards, and must not have stumbled."""
+        number = (listening or self._listening).fileno()
         command = [sys.executable, "-c", SERVE, self._name, str(number)]
         environ = {**os.environ, **self._settings}
         program = subprocess.Popen(command, env=environ, pass_fds=[number], stderr=subprocess.PIPE, text=True)
@@ -244,17 +254,20 @@ class App:
             _, said = program.communicate()
         assert "Traceback" not in said, said
 
+    @contextmanager
+    def once_more(self) -> Iterator[str]:
+        """Serve in one more process, as servers with several workers do; give its address."""
+        with socket.create_server(("127.0.0.1", 0)) as listening, self.running(listening):
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
     def close(self) -> None:
         """Give the port back."""
         self._listening.close()
 
     def kept(self) -> dict[str, Token]:
-        """Return the tokens in its database, by store."""
-        if not self._database.exists():
-            return {}
-        with closing(sqlite3.connect(self._database)) as database:
-            rows = database.execute("SELECT store_id, token FROM tokens ORDER BY store_id").fetchall()
-        return {store_id: Token.from_dict(json.loads(token)) for store_id, token in rows}
+        """Return the tokens that it has kept, by store."""
+        found = {store_id: self._grants.for_key(store_id).load() for store_id in ("1", "2")}
+        return {store_id: token for store_id, token in found.items() if token}
 
 
 @pytest.fixture(params=APPS)
@@ -396,3 +409,17 @@ def test_a_store_withdraws_its_consent(foxy: Emulator, app: App, browser: Browse
     assert said.status_code == 403
     assert 'href="/foxy/connect"' in said.text
     assert "<h1>Example Outfitters</h1>" in again.text
+
+
+def test_a_store_that_is_connected_again(foxy: Emulator, app: App, browser: Browser) -> None:
+    """R12: of several workers one takes the user back, and the others find the new grant as well."""
+    with app.once_more() as other:
+        browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow")
+        before = [browser.open(f"{url}/store").status_code for url in (app.url, other)]
+        foxy.revoke_access_tokens()
+        foxy.revoke_refresh_tokens()
+        between = [browser.open(f"{url}/store").status_code for url in (app.url, other)]
+        browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow")
+        after = [browser.open(f"{url}/store").status_code for url in (app.url, other, other)]
+
+    assert (before, between, after) == ([200] * 2, [403] * 2, [200] * 3)

@@ -69,9 +69,9 @@ def callback(request: HttpRequest) -> HttpResponse:
 
 def store(request: HttpRequest) -> HttpResponse:
     """Show the user's store."""
-    auth = foxy.auth_of(request.session.get("store_id", ""))
-    if auth is None:
+    if "store_id" not in request.session:
         return HttpResponseRedirect("/")
+    auth = foxy.auth_of(request.session["store_id"])
     try:
         home = requests.get(foxy.client.environment.api, auth=auth, timeout=10).json()
         found = requests.get(home["_links"]["fx:store"]["href"], auth=auth, timeout=10).json()

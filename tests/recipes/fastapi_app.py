@@ -68,9 +68,9 @@ async def callback(request: Request) -> Response:
 @app.get("/store")
 async def store(request: Request) -> Response:
     """Show the user's store."""
-    auth = await run_in_threadpool(foxy.auth_of, request.session.get("store_id", ""))
-    if auth is None:
+    if "store_id" not in request.session:
         return RedirectResponse("/", 302)
+    auth = foxy.auth_of(request.session["store_id"])
     try:
         async with httpx.AsyncClient(auth=auth) as http:
             home = (await http.get(foxy.client.environment.api)).json()

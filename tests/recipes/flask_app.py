@@ -62,9 +62,9 @@ def callback() -> ResponseReturnValue:
 @app.get("/store")
 def store() -> ResponseReturnValue:
     """Show the user's store."""
-    auth = foxy.auth_of(session.get("store_id", ""))
-    if auth is None:
+    if "store_id" not in session:
         return redirect("/")
+    auth = foxy.auth_of(session["store_id"])
     try:
         home = requests.get(foxy.client.environment.api, auth=auth, timeout=10).json()
         found = requests.get(home["_links"]["fx:store"]["href"], auth=auth, timeout=10).json()

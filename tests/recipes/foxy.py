@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from threading import Lock
-
-from recipes import tokens
+from functools import cache
 
 from foxy_auth import PRODUCTION, Environment, FoxyAuth, OAuthClient, Token
+from foxy_auth.stores import FileStore
 
 client = OAuthClient(
     os.environ["FOXY_API_CLIENT_ID"],
@@ -16,8 +15,8 @@ client = OAuthClient(
     environment=Environment(api=os.environ["FOXY_API_URL"]) if "FOXY_API_URL" in os.environ else PRODUCTION,
 )
 
-_auths: dict[str, FoxyAuth] = {}
-_lock = Lock()
+# A record for each store. For an application on several machines: a RedisStore, or a SQLAlchemyStore.
+grants = FileStore(os.environ.get("TOKENS", "tokens/foxy.json"))
 
 
 def connect(token: Token) -> str:
@@ -25,16 +24,15 @@ def connect(token: Token) -> str:
     store_id = token.store_id
     if store_id is None:
         raise ValueError("the token names no store; ask for the scope store_full_access")
-    auth = client.auth(token, on_token=tokens.save)
-    auth.flush()  # raises StoreError if the token could not be kept
-    with _lock:
-        _auths[store_id] = auth
+    client.auth(token, store=grants.for_key(store_id)).flush()  # raises StoreError if the token could not be kept
     return store_id
 
 
-def auth_of(store_id: str) -> FoxyAuth | None:
-    """Return the store's auth object: one for all requests, so that they share its token; None if it is not known."""
-    with _lock:
-        if store_id not in _auths and (token := tokens.load(store_id)):
-            _auths[store_id] = client.auth(token, on_token=tokens.save)
-        return _auths.get(store_id)
+@cache
+def auth_of(store_id: str) -> FoxyAuth:
+    """
+    Return the store's auth object: one for all requests of this process.
+
+    Its tokens live in the record that all processes share, so it also finds the one of a store that was connected anew.
+    """
+    return client.auth(store=grants.for_key(store_id))
