@@ -138,6 +138,7 @@ def _call_requests(session: Any, request: HttpRequest, timeout: float, auth: obj
         # None takes away what the session would add.
         headers={"Authorization": None, **request.headers},
         auth=auth or _no_netrc,
+        hooks={"response": [_as_it_is]},
         allow_redirects=False,
         stream=True,
         timeout=timeout,
@@ -151,7 +152,13 @@ def _call_httpx(client: Any, request: HttpRequest, timeout: float, auth: object 
     built = client.build_request(request.method, request.url, content=request.body, timeout=timeout)
     built.headers.pop("Authorization", None)  # which the client would add
     built.headers.update(request.headers)
-    response = client.send(built, auth=auth, follow_redirects=False, stream=True)
+    try:
+        response = client.send(built, auth=auth, follow_redirects=False, stream=True)
+    except import_module(library_of(client) or "").HTTPStatusError as error:
+        # A hook of the user's has raised; unless it has read the answer, what that said is lost.
+        response = error.response
+        body = response.content if response.is_stream_consumed else b""
+        return HttpReply(response.status_code, _lower(response.headers), body)
     try:
         return HttpReply(response.status_code, _lower(response.headers), _read(response.iter_bytes(), timeout))
     finally:
@@ -161,6 +168,11 @@ def _call_httpx(client: Any, request: HttpRequest, timeout: float, auth: object 
 def _no_netrc(request: Any) -> Any:
     """Sign nothing: with no `auth` at all, requests would take the password for this host from netrc."""
     return request
+
+
+def _as_it_is(response: Any, **_: Any) -> Any:
+    """Leave *response* alone: hooks of the session would log it, or raise for its status, and hide what it says."""
+    return response
 
 
 def _read(pieces: Iterable[bytes], timeout: float) -> bytes:

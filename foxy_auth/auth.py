@@ -130,7 +130,8 @@ class FoxyAuth(_Faces):
 
             http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for token calls, with your
                 proxies, certificates and mounts. By default each token call goes through the library of the client
-                that needs it, with the settings of the usual environment variables.
+                that needs it, with the settings of the usual environment variables. An event hook of an httpx client
+                that raises for a bad status hides why the token endpoint refused; hooks of a session are passed over.
 
             timeout: How long a token call may take, and how long requests wait for `on_token`.
 

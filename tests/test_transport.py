@@ -28,7 +28,7 @@ from foxy_auth._protocol import LARGEST_REPLY, Client, refresh_request
 from foxy_auth._transport import check_client, installed_library, library_of, send
 from foxy_auth.auth import FoxyAuth
 from foxy_auth.environment import Environment
-from foxy_auth.errors import FoxyAuthError, TokenUnavailableError
+from foxy_auth.errors import FoxyAuthError, LoginRequiredError, TokenUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -532,6 +532,37 @@ def _assert_no_secret(text: str) -> None:
     basic = b64encode(f"fake-id:{SECRET}".encode()).decode()
 
     assert not any(secret in text for secret in (SECRET, REFRESH, ACCESS, NEW_REFRESH, basic))
+
+
+def raise_for_status(response: Any, **_: Any) -> None:
+    """Do what many put into the hooks of their sessions."""
+    response.raise_for_status()
+
+
+def test_hooks_of_a_session_do_not_hide_the_answer(foxy: Emulator) -> None:
+    """R12: where the session of `http=` has a hook that raises, a grant that is gone is still told as such."""
+    token = expired(foxy)
+    foxy.revoke_refresh_tokens()
+    with requests.Session() as session:
+        session.hooks["response"] = [raise_for_status]
+        source = source_for(foxy, token, http=session)
+        with pytest.raises(LoginRequiredError):
+            source.token(via="requests")
+
+    assert len(foxy.token_calls) == 1
+
+
+@pytest.mark.parametrize("module", [httpx, httpx2])
+def test_hooks_of_an_httpx_client_leave_status_and_headers(foxy: Emulator, module: Any) -> None:
+    """R14: an event hook that raises takes the text of the answer along, but not how long the provider wants peace."""
+    foxy.fail(429, times=9, headers={"Retry-After": "120"})
+    with module.Client(event_hooks={"response": [raise_for_status]}) as client:
+        source = source_for(foxy, expired(foxy), http=client)
+        with pytest.raises(TokenUnavailableError) as caught:
+            source.token(via=module.__name__)
+
+    assert caught.value.retry_after == pytest.approx(120, abs=1)
+    assert len(foxy.token_calls) == 1
 
 
 def test_calls_at_once_through_one_client_do_not_mix(foxy: Emulator) -> None:
