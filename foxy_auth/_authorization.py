@@ -7,6 +7,7 @@ Integrations", from which the table of errors is taken.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -41,6 +42,9 @@ ACTIONS = {
 # The one row that comes without a state, for that is what it is about.
 STATE_MISSING = ("invalid_request", "The state parameter is required")
 
+# What stands before the query of an address: a path, from its scheme or its first slash on, or anything without the
+# signs of a query. The query may hold slashes and question marks itself (RFC 3986, section 3.4).
+PLACE = re.compile(r"\A(([a-z][a-z0-9+.-]*:)?/[^?]*|[^=&?]*)\?", re.IGNORECASE)
 # What an authorization response is made of.
 PARAMETERS = {"code", "state", "error", "error_description"}
 # How the mappings of web frameworks are asked for every value of a name: those of Django, Flask, Starlette and Bottle;
@@ -146,19 +150,16 @@ def _action_by_word(error: str) -> str:
 def _parameters(response: str | Mapping[str, Any]) -> dict[str, str]:
     """Read the parameters that count; none of them may be there twice (RFC 6749, section 3.1)."""
     if isinstance(response, str):
-        return _once(parse_qsl(_query(response), keep_blank_values=True))
+        return _once(parse_qsl(query_of(response), keep_blank_values=True))
     if not isinstance(response, Mapping):
         kind = type(response).__name__
         raise TypeError(f"authorization_response takes a URL as text, or the parameters of its query, not {kind}")
     return _once((_text(name), _text(value)) for name in dict.fromkeys(response) for value in _values(response, name))
 
 
-def _query(response: str) -> str:
-    """Return the query of a URL; what is no URL is a query already."""
-    place, mark, query = response.partition("?")
-    if not mark or ("=" in place and "/" not in place):
-        return response
-    return query.partition("#")[0]
+def query_of(response: str) -> str:
+    """Return the query of an address; what is no address is a query already."""
+    return PLACE.sub("", response.partition("#")[0])
 
 
 def _values(response: Mapping[str, Any], name: str) -> list[object]:

@@ -441,6 +441,29 @@ def test_every_shape_brings_errors(shape: Callable[[str], Any]) -> None:
     assert caught.value.description == "The user denied access to your application"
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("rest", ["x=a?b", "iss=https://as.example/?t=1", "to=//as.example/?a&b=/?c"])
+def test_every_shape_may_hold_slashes_and_question_marks(shape: Callable[[str], Any], rest: str) -> None:
+    """RFC 3986, section 3.4: a query may hold both as they are, wherever they stand in it."""
+    for query in (f"code=4/abc&state={STATE}&{rest}", f"{rest}&code=4/abc&state={STATE}"):
+        assert read_authorization_response(shape(query), state=STATE) == "4/abc"
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["localhost:8910/callback", "LOCALHOST", "/callback;v=1", "example.app:/callback;v=1", "HTTP://[x", "http://[::1"],
+)
+def test_an_address_need_not_be_a_whole_one(place: str) -> None:
+    """What stands before the query does not count, whether it is an address or not."""
+    for fragment in ("", "#_=_", "#/a?b=c"):
+        assert read_authorization_response(f"{place}?{QUERY}{fragment}", state=STATE) == CODE
+
+
+def test_a_query_keeps_no_fragment() -> None:
+    """A fragment is no part of the last parameter, in a query alone neither."""
+    assert read_authorization_response(f"{QUERY}#_=_", state=STATE) == CODE
+
+
 ONCE = {"dict", "FastAPI"}  # shapes that cannot hold a name twice
 
 

@@ -137,6 +137,14 @@ def test_both_families(foxy: Emulator, host: str) -> None:
     assert "<h1>You are logged in</h1>" in page.text
 
 
+def test_answer_with_slashes_and_question_marks(foxy: Emulator) -> None:
+    """What else the answer's query holds does not matter, even where it looks like an address."""
+    with login(foxy, "--json", "--no-browser") as running:
+        answer = running.allowed(foxy)
+        running.come_back(f"{answer.replace('?', '?/us&')}&iss=https://as.example/?t=1")
+        running.token()
+
+
 def test_stray_requests(foxy: Emulator) -> None:
     """Requests that are no answer get one of their own, and the login goes on waiting."""
     with login(foxy, "--json", "--no-browser") as running:

@@ -99,7 +99,7 @@ class Login:
 
     def _exchange(self, answer: str) -> Token:
         try:
-            return self._client.fetch_token(answer, state=self._request.state)
+            return self._client.fetch_token(f"?{answer}", state=self._request.state)
         except AuthorizationError as error:
             if error.error != "access_denied":
                 raise
