@@ -16,6 +16,17 @@ ELSEWHERE = "https://integration.example/oauth/callback"
 terminals = pytest.mark.skipif(os.name == "nt", reason="Windows has no such terminals")
 
 
+def test_pasting_broken_addresses(foxy: Emulator) -> None:
+    """Of what is pasted the answer counts, however broken the address before it is."""
+    places = ["http://[::1", "https://[x", "http://]", "localhost:8910/callback", ""]
+    with login(foxy, "--json", "--no-browser", redirect_uri=ELSEWHERE, stdin=subprocess.PIPE) as running:
+        query = running.allowed(foxy).partition("?")[2]
+        running.paste(*(f"{place}?code=x&state=y" for place in places), f"http://[?{query}&iss=https://as.example/?t=1")
+        running.token()
+
+    assert running.err.count("Not used: the state of this address") == len(places)
+
+
 @pytest.mark.parametrize("redirect_uri", [ELSEWHERE, "https://localhost/callback", "example.app:/callback"])
 def test_pasting(foxy: Emulator, redirect_uri: str) -> None:
     """Where the redirect URI leads elsewhere, the address that is pasted brings the token."""

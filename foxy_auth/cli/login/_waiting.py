@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import Empty
 from time import monotonic
-from urllib.parse import urlsplit
 
 import click
 
+from foxy_auth._authorization import query_of
 from foxy_auth.cli._statuses import Status
 from foxy_auth.cli.login._answers import Answer, Happening, Happenings, Notice, Pasted, Verdict, judge
 from foxy_auth.cli.login._input import read_lines
@@ -117,7 +117,7 @@ class Waiting:
         """Return the query of a pasted address, or say what is wrong with it."""
         if not line:
             return None
-        query = urlsplit(line).query if "?" in line else line
+        query = query_of(line)
         self._complaint = judge(query, state=self._state)
         if self._complaint is Verdict.GOOD:
             return query
