@@ -193,6 +193,23 @@ def test_no_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    "target", ["http://[/callback", "https://[::1/", "http://]", "//[", "[", "?", "*", "%ff", "\xff"]
+)
+def test_strange_targets(capfd: pytest.CaptureFixture[str], target: str) -> None:
+    """What asks for no address at all is told that there is nothing, and the terminal hears nothing of it."""
+    port = free_port()
+    with (
+        listening(Landing("127.0.0.1", port, "/callback"), Desk("/callback", state="x", happenings=Happenings())),
+        socket.create_connection(("127.0.0.1", port), timeout=30) as caller,
+    ):
+        caller.sendall(f"GET {target} HTTP/1.1\r\n\r\n".encode("latin-1"))
+        answer = caller.makefile("rb").read()
+
+    assert answer.startswith(b"HTTP/1.0 404 ")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_browser_that_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
     """A browser that goes away is nothing to speak of; a defect of ours is shown."""
     desk = Desk("/", state="x", happenings=Happenings())

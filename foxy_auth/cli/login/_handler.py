@@ -5,7 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from foxy_auth.cli.login._answers import Verdict, judge
 from foxy_auth.cli.login._desk import Desk
@@ -31,15 +31,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Take an answer, or show a page."""
-        parts = urlsplit(self.path)
-        if unquote(parts.path) != self._desk.path:
+        path, _, query = self.path.partition("?")
+        if unquote(path) != self._desk.path:
             self._show(NOWHERE)
-        elif parts.query == FOREIGN_QUERY:
+        elif query == FOREIGN_QUERY:
             self._show(FOREIGN)
-        elif judge(parts.query, state="") is Verdict.NOTHING:
+        elif judge(query, state="") is Verdict.NOTHING:
             self._show(self._desk.page())
         else:
-            self._send_on("" if self._desk.hand_in(parts.query) else f"?{FOREIGN_QUERY}")
+            self._send_on("" if self._desk.hand_in(query) else f"?{FOREIGN_QUERY}")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - http.server's signature
         """Refuse what is no GET, or no HTTP at all."""
