@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from math import isfinite
 from typing import Any, Self
 
-STORE_SCOPE_PREFIX = "store_id_"
+STORE_SCOPE = re.compile("store_id_([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,7 @@ class Token:
     @property
     def store_id(self) -> str | None:
         """The number of the store that the token is for, from the scope `store_id_N`; None if it names none."""
-        numbers = sorted(s.removeprefix(STORE_SCOPE_PREFIX) for s in self.scopes if s.startswith(STORE_SCOPE_PREFIX))
-        return numbers[0] if numbers else None
+        return min((found[1] for scope in self.scopes if (found := STORE_SCOPE.fullmatch(scope))), default=None)
 
     @property
     def life(self) -> float | None:

@@ -127,6 +127,9 @@ def test_a_stored_lifetime_is_ignored() -> None:
         pytest.param("  user_full_access\tx ", {"user_full_access", "x"}, None, id="blanks of any kind"),
         pytest.param("client_full_access", {"client_full_access"}, None, id="a client"),
         pytest.param("a a", {"a"}, None, id="twice"),
+        pytest.param("store_id_", {"store_id_"}, None, id="a store without a number"),
+        pytest.param("store_id_\u0663", {"store_id_\u0663"}, None, id="a number of another script"),
+        pytest.param("store_id_\x1b]0;x\x07 store_id_7", {"store_id_\x1b]0;x\x07", "store_id_7"}, "7", id="no number"),
     ],
 )
 def test_tells_scopes_and_store(scope: str, scopes: set[str], store_id: str | None) -> None:

@@ -258,6 +258,7 @@ def test_page_at_the_end(token: Token, words: str) -> None:
         (Token("x"), ["as asked for", "none", "at a time that Foxy did not tell"]),
         (Token("x", expires_at=1e300), ["in a future beyond the calendar"]),
         (Token("x", scope="\x1b[2Jevil"), ["?[2Jevil"]),
+        (Token("x", scope="store_id_\x1b]0;evil"), ["store_id_?]0;evil", "none"]),
     ],
 )
 def test_report(token: Token, expected: list[str]) -> None:
