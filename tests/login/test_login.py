@@ -195,8 +195,6 @@ def test_wrong_state(foxy: Emulator) -> None:
         forgeries = [
             f"{running.redirect_uri}?code=forged&state=forged",
             f"{running.redirect_uri}?error=access_denied&state=forged",
-            f"{running.redirect_uri}?error=invalid_request&error_description=The+state+parameter+is+required",
-            f"{running.redirect_uri}?code=forged",
             f"{answer}&state=forged",
         ]
         pages = [running.come_back(forgery) for forgery in forgeries]
@@ -209,6 +207,25 @@ def test_wrong_state(foxy: Emulator) -> None:
     assert "forged" not in pages[0].text
     assert running.err.count("wrong state") == 1
     assert "answer at the address above" in running.err
+
+
+def test_no_state(foxy: Emulator) -> None:
+    """An answer without a state is not used either; the error that it tells is the provider's, or not repeated."""
+    with login(foxy, "--json", "--no-browser") as running:
+        answer = running.allowed(foxy)
+        queries = [
+            "code=x",
+            "error=do+this",
+            "error=invalid_scope&error_description=An+unsupported+scope+was+requested",
+        ]
+        pages = [running.come_back(f"{running.redirect_uri}?{query}") for query in queries]
+        running.come_back(answer)
+        running.token()
+
+    assert {(page.status_code, page.url) for page in pages} == {(400, f"{running.redirect_uri}?not-used")}
+    assert running.err.count("an answer without a state") == 2
+    assert "It says: invalid_scope: An unsupported scope was requested." in running.err
+    assert "do this" not in running.err
 
 
 def test_the_code_leaves_the_address_bar(foxy: Emulator) -> None:

@@ -17,7 +17,7 @@ from login.logins import free_port, reachable
 
 from foxy_auth import StoreError, Token
 from foxy_auth.cli.login import _listener
-from foxy_auth.cli.login._answers import Answer, Happenings, Notice, Pasted, Verdict, judge
+from foxy_auth.cli.login._answers import Answer, Happenings, Notice, Pasted, Stateless, Verdict, judge
 from foxy_auth.cli.login._browser import open_browser
 from foxy_auth.cli.login._desk import Desk
 from foxy_auth.cli.login._input import read_lines
@@ -77,13 +77,14 @@ VERDICTS = [
     ("code=x&state=right", Verdict.GOOD),
     ("error=access_denied&state=right", Verdict.GOOD),
     ("state=right", Verdict.INCOMPLETE),
-    ("code=x", Verdict.FOREIGN),
+    ("code=x", Verdict.STATELESS),
+    ("code=x&stat", Verdict.STATELESS),
     ("code=x&state=", Verdict.FOREIGN),
     ("code=x&state=wrong", Verdict.FOREIGN),
     ("code=x&state=right&state=right", Verdict.FOREIGN),
     ("code=x&state=right%00", Verdict.FOREIGN),
     ("code=x&state=%ff%fe", Verdict.FOREIGN),
-    ("error=invalid_request&error_description=The+state+parameter+is+required", Verdict.FOREIGN),
+    ("error=invalid_request&error_description=The+state+parameter+is+required", Verdict.STATELESS),
 ]
 
 
@@ -114,6 +115,18 @@ def test_desk() -> None:
     assert before is WAITING
     assert taken == [False, False, True, True]
     assert collected(happenings) == [Notice.FOREIGN, Answer("code=1&state=right")]
+
+
+def test_desk_without_a_state() -> None:
+    """Of answers without a state only the provider's own words go on, each once; anybody may have sent them."""
+    happenings = Happenings()
+    desk = Desk("/", state="right", happenings=happenings)
+    errors = ["error=invalid_scope&error_description=An+unsupported+scope+was+requested", "code=x", "error=run+this"]
+
+    taken = [desk.hand_in(query) for query in [*errors, *errors]]
+
+    assert taken == [False] * 6
+    assert collected(happenings) == [Stateless("invalid_scope: An unsupported scope was requested"), Stateless("")]
 
 
 def test_desk_that_is_left_waiting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,20 @@ def test_pasting_something_else(foxy: Emulator) -> None:
     assert "this is no answer" in complaints[2]
 
 
+def test_pasting_a_part(foxy: Emulator) -> None:
+    """An address that was cut off or wrapped is told to be no whole one, and nothing else is held against it."""
+    with login(foxy, "--json", "--no-browser", redirect_uri=ELSEWHERE, stdin=subprocess.PIPE) as running:
+        answer = running.allowed(foxy)
+        place, state, rest = answer.partition("state=")
+        running.paste(place, f"{place}{state[:3]}", f"{place}{state}{rest[:5]}", answer)
+        running.token()
+
+    complaints = [line for line in running.err.splitlines() if line.startswith("Not used: ")]
+    assert ["not the whole address" in line for line in complaints] == [True, True, False]
+    assert ["forged" in line for line in complaints] == [False, False, True]
+    assert "cut off" in complaints[2]
+
+
 def test_pasted_denial(foxy: Emulator) -> None:
     """A denial can be pasted as well."""
     with login(foxy, "--json", "--no-browser", redirect_uri=ELSEWHERE, stdin=subprocess.PIPE) as running:
@@ -97,7 +111,12 @@ def test_no_browser_to_start(foxy: Emulator) -> None:
 
 @pytest.mark.parametrize(
     ("lines", "status", "word"),
-    [([], 9, "The input ended before"), ([f"{ELSEWHERE}?code=x&state=y"], 6, "state"), (["x"], 6, "no answer")],
+    [
+        ([], 9, "The input ended before"),
+        ([f"{ELSEWHERE}?code=x&state=y"], 6, "state"),
+        ([f"{ELSEWHERE}?code=x"], 6, "not the whole address"),
+        (["x"], 6, "no answer"),
+    ],
 )
 def test_end_of_input(foxy: Emulator, lines: list[str], status: int, word: str) -> None:
     """When nothing more can be pasted, the command ends and says what was wrong."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Event, Lock
 
-from foxy_auth.cli.login._answers import Answer, Happenings, Notice, Verdict, judge
+from foxy_auth.cli.login._answers import Answer, Happenings, Notice, Stateless, Verdict, judge, stateless
 from foxy_auth.cli.login._pages import UNCERTAIN, WAITING, Page
 
 EXCHANGE = 60.0  # seconds that the browser waits for the outcome; a token call takes less
@@ -20,21 +20,23 @@ class Desk:
         self._state = state
         self._happenings = happenings
         self._lock = Lock()
-        self._reported: set[Answer | Notice] = set()
+        self._reported: set[Answer | Notice | Stateless] = set()
         self._taken = False
         self._outcome: Page | None = None
         self._concluded, self._shown = Event(), Event()
 
     def hand_in(self, query: str) -> bool:
         """Take an answer, and tell whether it is the login's own; only the first of each kind is reported."""
-        foreign = judge(query, state=self._state) is Verdict.FOREIGN
+        verdict = judge(query, state=self._state)
         with self._lock:
-            if foreign:
+            if verdict is Verdict.FOREIGN:
                 self._report(Notice.FOREIGN)
+            elif verdict is Verdict.STATELESS:
+                self._report(stateless(query))
             elif not self._taken:
                 self._taken = True
                 self._report(Answer(query))
-        return not foreign
+        return verdict not in {Verdict.FOREIGN, Verdict.STATELESS}
 
     def page(self) -> Page:
         """Return what there is to show to a browser without an answer; after one, the outcome."""
@@ -55,7 +57,7 @@ class Desk:
         if self._taken:
             self._shown.wait(FAREWELL)
 
-    def _report(self, happening: Answer | Notice) -> None:
+    def _report(self, happening: Answer | Notice | Stateless) -> None:
         if happening not in self._reported:
             self._reported.add(happening)
             self._happenings.put(happening)

@@ -77,7 +77,7 @@ FOREIGN = Page(
     "wait",
     "This answer was not used",
     (
-        "It belongs to another login than the one that is waiting now: perhaps an older one, in another window.",
+        "It does not belong to the login that is waiting now: perhaps to an older one, in another window.",
         f"Open the address that the terminal shows, and answer there. {CLOSE}",
     ),
     HTTPStatus.BAD_REQUEST,

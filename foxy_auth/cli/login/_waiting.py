@@ -10,7 +10,7 @@ import click
 
 from foxy_auth._authorization import query_of
 from foxy_auth.cli._statuses import Status
-from foxy_auth.cli.login._answers import Answer, Happening, Happenings, Notice, Pasted, Verdict, judge
+from foxy_auth.cli.login._answers import Answer, Happening, Happenings, Notice, Pasted, Stateless, Verdict, judge
 from foxy_auth.cli.login._input import read_lines
 from foxy_auth.errors import AuthorizationError
 
@@ -18,6 +18,10 @@ TICK = 0.5  # seconds after which Python looks for Ctrl-C; Windows does not wake
 AGAIN = "run foxy-auth login again"
 FOREIGN = (
     "The browser brought an answer with a wrong state, perhaps from an older login or a forged one; it was not used. "
+    "Still waiting: answer at the address above."
+)
+STATELESS = (
+    "The browser brought an answer without a state, which anybody may have sent; it was not used.{} "
     "Still waiting: answer at the address above."
 )
 ELSEWHERE = "Should the browser end at a page that it cannot show, because it runs on another computer,"
@@ -28,7 +32,9 @@ PASTE = (
 )
 NO_BROWSER = "No browser could be started here. Open the address above yourself."
 COMPLAINTS = {
-    Verdict.FOREIGN: "the state of this address is not the state of this login, so it is from an older login or forged",
+    Verdict.STATELESS: "the state is missing, so this is not the whole address",
+    Verdict.FOREIGN: "the state of this address is not the state of this login, so it is cut off, from an older login "
+    "or forged",
     Verdict.INCOMPLETE: "this is an address without an answer; what is wanted is the one where the browser ends",
     Verdict.NOTHING: "this is no answer; what is wanted is the whole address where the browser ends, with all its "
     "parameters",
@@ -104,6 +110,8 @@ class Waiting:
                 return query
             case Pasted(line):
                 return self._read(line)
+            case Stateless(error):
+                self._talk(STATELESS.format(error and f" It says: {error}."))
             case Notice.FOREIGN:
                 self._talk(FOREIGN)
             case Notice.NO_BROWSER:
@@ -128,7 +136,7 @@ class Waiting:
         if self._listens:
             return
         if self._complaint:
-            error = "state_mismatch" if self._complaint is Verdict.FOREIGN else "missing_code"
+            error = "state_mismatch" if self._complaint in {Verdict.STATELESS, Verdict.FOREIGN} else "missing_code"
             raise AuthorizationError(f"{COMPLAINTS[self._complaint]}; {AGAIN}, and answer at its address", error=error)
         raise UnansweredError(f"The input ended before an address was pasted: {AGAIN} in a terminal.")
 
