@@ -1,6 +1,12 @@
 """
 What a store promises, as tests: run a store of your own through them, with pytest.
 
+    import pytest
+    from foxy_auth.testing import StoreContract
+
+    from my_store import MyStore
+
+
     class TestMyStore(StoreContract):
         shared = True                        # among processes
 

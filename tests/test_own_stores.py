@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,13 @@ database = {{"HOST": "127.0.0.1", "PORT": {port}, "USER": "foxy", "NAME": "postg
 database["ENGINE"] = "django.db.backends.postgresql"
 settings.INSTALLED_APPS, settings.DATABASES, settings.USE_TZ = ["foxy_shop"], {{"default": database}}, True
 django.setup()
+"""
+# What a reader's own store could be.
+MY_STORE = """
+from foxy_auth.stores import FileStore
+
+def MyStore(folder, key):
+    return FileStore(folder / "tokens.json").for_key(key)
 """
 
 
@@ -102,3 +110,14 @@ class TestDjangoStore(StoreContract):
         auth = auth_for(foxy, expired(foxy), store=store)
 
         assert auth.get_token() == store.load()
+
+
+def test_the_contract_as_its_reader_has_it(tmp_path: Path) -> None:
+    """Written to a file, the README's test of a store of one's own runs, and judges it."""
+    (tmp_path / "my_store.py").write_text(MY_STORE)
+    (tmp_path / "test_my_store.py").write_text(recipe("contract"))
+    command = [sys.executable, "-m", "pytest", "-q", "test_my_store.py"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=80)
+
+    assert ended.returncode == 0, ended.stdout
+    assert re.search(r"^[0-9]{2} passed", ended.stdout, re.MULTILINE), ended.stdout
