@@ -8,15 +8,17 @@ import inspect
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from packaging.requirements import Requirement
 
 import foxy_auth
 from foxy_auth import FoxyAuth, OAuthClient, errors
+from foxy_auth.cli import OPTIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +120,24 @@ def test_one_client_installed(client: str) -> None:
     )
 
     assert made == "True"
+
+
+def test_the_extras_that_the_login_needs() -> None:
+    """With nothing but the extras that the README names beside it, the login comes as far as to wait for an answer."""
+    named = re.search(r"`foxy-auth login .*?` \(extras? (.*?)\)", (TOP / "README.md").read_text(encoding="utf-8"))
+    assert named
+    extras = re.findall("`(.*?)`", named[1])
+    needed = [Requirement(line) for line in requires("foxy_auth") or []]
+    brought = {one.name for one in needed for extra in extras if one.marker and one.marker.evaluate({"extra": extra})}
+    options = "--client-id=x --client-secret=x --redirect-uri=https://yours.example/ --json --no-browser --timeout=0.1"
+    status = python(
+        "import sys",
+        f"sys.modules |= dict.fromkeys({OPTIONAL - brought})",
+        "from foxy_auth.cli import main",
+        f"print(main(['login', *{options.split()}]))",
+    )
+
+    assert status == "9"
 
 
 @pytest.fixture
