@@ -9,8 +9,9 @@ from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-# What may stand around an IPv6 address; urlsplit passes over anything else there, and would read the host from it.
-BRACKETED = re.compile(r"\[[^][]*\](:[0-9]*)?")
+# An IPv6 address and what may stand around it; urlsplit passes over anything else there, and would read the host from
+# it. The zone of an address, which only one machine knows, is read in different ways, and by browsers not at all.
+BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]*\](:[0-9]*)?")
 
 
 class Origin(NamedTuple):

@@ -62,7 +62,18 @@ def test_addresses() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "/callback", "localhost:8910/callback", "http://[::1/", "http:/x", "HTTP://", "127.0.0.1:8910", "a b://x"],
+    [
+        "",
+        "/callback",
+        "localhost:8910/callback",
+        "http://[::1/",
+        "http:/x",
+        "HTTP://",
+        "127.0.0.1:8910",
+        "a b://x",
+        "http://[::1%25lo]:8910/",
+        "http://[v1.x]/",
+    ],
 )
 def test_no_redirect_uri(text: str) -> None:
     """What is no whole address is refused, with an example of one."""
