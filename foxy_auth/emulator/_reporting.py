@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, Response, request
 
 from foxy_auth.emulator._bearer import MISSING, deny, find_token
-from foxy_auth.emulator._hal import answer, document, here, link, refuse
+from foxy_auth.emulator._hal import answer, document, link, refuse
 
 if TYPE_CHECKING:
     from foxy_auth.emulator._state import State
@@ -21,10 +21,8 @@ def add_reporting_routes(app: Flask, state: State) -> None:
         _require_any_token(state)
         links = {
             "self": link("/reporting", "Reporting API Home"),
-            "fx:reporting_email_exists": _template("/reporting/email_exists{?email}", "Check if an email exists"),
-            "fx:reporting_store_domain_exists": _template(
-                "/reporting/store_domain_exists{?store_domain}", "Check if a store domain exists"
-            ),
+            "fx:reporting_email_exists": link("/reporting/email_exists", "Check if an email exists"),
+            "fx:reporting_store_domain_exists": link("/reporting/store_domain_exists", "Check if a domain exists"),
         }
         return answer(document(links))
 
@@ -55,11 +53,6 @@ def add_reporting_routes(app: Flask, state: State) -> None:
 def _require_any_token(state: State) -> None:
     if find_token(state) is None:
         deny(state, MISSING)
-
-
-def _template(path: str, title: str) -> dict[str, object]:
-    """Describe a link whose variables are to be filled in (RFC 6570)."""
-    return {"href": here(path), "title": title, "templated": True}
 
 
 def _found(what: str) -> Response:

@@ -291,23 +291,22 @@ def test_paging(call: Caller) -> None:
 
 
 REPORTS = [
-    ("email_exists?email=robin%40stores.example", 200),
-    ("email_exists?email=nobody%40stores.example", 404),
-    ("store_domain_exists?store_domain=coffee", 200),
-    ("store_domain_exists?store_domain=tea", 404),
+    ("email_exists", {"email": "robin@stores.example"}, 200),
+    ("email_exists", {"email": "nobody@stores.example"}, 404),
+    ("store_domain_exists", {"store_domain": "coffee"}, 200),
+    ("store_domain_exists", {"store_domain": "tea"}, 404),
 ]
 
 
-@pytest.mark.parametrize(("report", "status"), REPORTS)
-def test_reports(call: Caller, report: str, status: int) -> None:
-    """A client can ask whether an address or a store domain is taken."""
-    reports = follow(call, token_of(call, "client_full_access"), "fx:reporting")["_links"]
+@pytest.mark.parametrize(("report", "asked", "status"), REPORTS)
+def test_reports(call: Caller, report: str, asked: dict[str, str], status: int) -> None:
+    """A client can ask whether an address or a store domain is taken: it follows a link and adds a query."""
+    token = token_of(call, "client_full_access")
+    link = follow(call, token, "fx:reporting")["_links"][f"fx:reporting_{report}"]
 
-    answer = call.api(token_of(call, "client_full_access"), f"/reporting/{report}")
+    answers = [call.api(access_token, link["href"], params=asked) for access_token in (token, None)]
 
-    assert answer.status_code == status
-    assert {"fx:reporting_email_exists", "fx:reporting_store_domain_exists"} < set(reports)
-    assert call.api(None, f"/reporting/{report}").status_code == 401
+    assert [answer.status_code for answer in answers] == [status, 401]
 
 
 def test_helpers(call: Caller) -> None:

@@ -138,3 +138,12 @@ def test_writing(foxy: Emulator, program: Program) -> None:
     answered = program.ask(relations=["fx:user"], method="patch", body={"phone": "555-0199"})
 
     assert (answered["statuses"], answered["body"]["phone"]) == ([200], "555-0199")
+
+
+@pytest.mark.parametrize(("email", "status"), [("robin@stores.example", 200), ("nobody@stores.example", 404)])
+def test_asking_for_a_report(foxy: Emulator, program: Program, email: str, status: int) -> None:
+    """The SDK follows a link and adds its query: whether an address is taken."""
+    program.ask(relations=["fx:reporting", "fx:reporting_email_exists"], body={"filters": [f"email={email}"]})
+
+    asked = foxy.api_calls[-1]
+    assert (asked.path, asked.status) == ("/reporting/email_exists", status)
