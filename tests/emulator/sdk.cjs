@@ -1,5 +1,5 @@
-// Drives the provider's SDK: reads JSON requests from standard input, one per line, and prints what the SDK got.
-// The first line configures it; "calls" says how many requests to make at once.
+// Drives the provider's SDK: reads JSON requests from standard input, one per line, and prints the bodies it got.
+// The first line configures the SDK; "calls" says how many requests to make at once.
 const { API } = require("@foxy.io/sdk/backend");
 const { createInterface } = require("node:readline");
 
@@ -12,7 +12,7 @@ async function answer({ configure, relations = [], method = "get", body, calls =
   }
   const node = () => relations.reduce((node, relation) => node.follow(relation), api);
   const responses = await Promise.all(Array.from({ length: calls }, () => node()[method](body)));
-  return { statuses: responses.map((response) => response.status), body: await responses[0].json() };
+  return { body: await responses[0].json() };
 }
 
 (async () => {

@@ -24,7 +24,11 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class Program:
-    """A program of the SDK's that takes its orders from the test."""
+    """
+    A program of the SDK's that takes its orders from the test.
+
+    It tells no statuses, for the SDK gives every answer the status 200: those are in the emulator's journal.
+    """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -93,9 +97,9 @@ def test_refreshing_and_calling(foxy: Emulator, program: Program) -> None:
     home = program.ask()
     store = program.ask(relations=["fx:store"])
 
-    assert (home["statuses"], store["statuses"]) == ([200], [200])
     assert "fx:store" in home["body"]["_links"]
     assert store["body"]["store_name"] == "Example Outfitters"
+    assert {arrived.status for arrived in foxy.calls} == {200}
     assert [arrived.form["grant_type"] for arrived in foxy.token_calls] == ["refresh_token"]
 
 
@@ -110,16 +114,16 @@ def test_surviving(foxy: Emulator, program: Program, ending: Any) -> None:
 
     store = program.ask(relations=["fx:store"])
 
-    assert (store["statuses"], store["body"]["store_name"]) == ([200], "Example Outfitters")
+    assert store["body"]["store_name"] == "Example Outfitters"
     assert [arrived.status for arrived in foxy.calls][:3] == [401, 200, 200]
     assert len(foxy.token_calls) == 1
 
 
 def test_many_at_once(foxy: Emulator, program: Program) -> None:
     """The SDK's concurrent requests share one refresh."""
-    answered = program.ask(calls=20)
+    program.ask(calls=20)
 
-    assert answered["statuses"] == [200] * 20
+    assert [arrived.status for arrived in foxy.api_calls] == [200] * 20
     assert len(foxy.token_calls) == 1
 
 
@@ -137,7 +141,8 @@ def test_writing(foxy: Emulator, program: Program) -> None:
 
     answered = program.ask(relations=["fx:user"], method="patch", body={"phone": "555-0199"})
 
-    assert (answered["statuses"], answered["body"]["phone"]) == ([200], "555-0199")
+    assert answered["body"]["phone"] == "555-0199"
+    assert [(arrived.method, arrived.status) for arrived in foxy.api_calls][-1] == ("PATCH", 200)
 
 
 @pytest.mark.parametrize(("email", "status"), [("robin@stores.example", 200), ("nobody@stores.example", 404)])
