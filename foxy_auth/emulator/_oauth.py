@@ -151,10 +151,10 @@ def _overlaid(fields: Mapping[str, object], overlay: Mapping[str, object]) -> di
 def add_token_route(app: Flask, server: Server) -> None:
     """Serve `/token`."""
 
-    @app.route("/token", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    @app.route("/token", methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
     def answer_token_request() -> Response:
         if current_request.method == "POST":
             return server.answer_token_request()
-        refusal = server.refuse(wrong_method())
-        refusal.headers["Allow"] = "POST, OPTIONS"
-        return refusal
+        answer = Response() if current_request.method == "OPTIONS" else server.refuse(wrong_method())
+        answer.headers["Allow"] = "POST, OPTIONS"
+        return answer

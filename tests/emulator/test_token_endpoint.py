@@ -131,6 +131,13 @@ def test_wrong_method(call: Caller, method: str) -> None:
     assert (answer.status_code, answer.headers["Allow"]) == (405, "POST, OPTIONS")
 
 
+def test_methods(call: Caller) -> None:
+    """The token endpoint tells whoever asks for its methods the same as whoever uses a wrong one."""
+    answer = call.request("OPTIONS", "/token")
+
+    assert (answer.status_code, answer.content, answer.headers["Allow"]) == (200, b"", "POST, OPTIONS")
+
+
 def test_json_body(call: Caller) -> None:
     """A JSON body is no form: the grant type counts as missing."""
     answer = call.request("POST", "/token", json={"grant_type": "refresh_token"})
