@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CALLBACK = "https://integration.example/oauth/callback"
 NO_CLIENT, UNKNOWN_CLIENT = "No client id supplied", "The client id supplied is invalid"
 MISMATCH = "The redirect URI provided is missing or does not match"
+NO_ADDRESS = "The redirect URI is not an address"
 SEVERAL = "A redirect URI must be supplied when multiple redirect URIs are registered"
 RFC = "http://tools.ietf.org/html/rfc6749#section-"
 
@@ -43,6 +44,19 @@ SHOWN = [
         CALLBACK,
         {"error": "redirect_uri_mismatch", "error_description": MISMATCH, "error_uri": f"{RFC}3.1.2"},
         id="another address",
+    ),
+    pytest.param(
+        {"redirect_uri": "http://[x"},
+        CALLBACK,
+        {"error": "redirect_uri_mismatch", "error_description": MISMATCH, "error_uri": f"{RFC}3.1.2"},
+        id="no address at all",
+    ),
+    pytest.param({}, "http://[x", {"error": "invalid_uri", "error_description": NO_ADDRESS}, id="registered as well"),
+    pytest.param(
+        {"redirect_uri": "http://[x"},
+        "",
+        {"error": "invalid_uri", "error_description": NO_ADDRESS},
+        id="none registered",
     ),
     pytest.param(
         {}, "", {"error": "invalid_uri", "error_description": "No redirect URI was supplied or stored"}, id="no address"
@@ -307,6 +321,14 @@ def test_what_a_client_writes_is_text(foxy: Emulator, call: Caller) -> None:
 
     assert not re.search("<script|<img|javascript:|data:text", page)
     assert "&lt;script&gt;alert(1)" in page
+
+
+def test_broken_website(foxy: Emulator, call: Caller) -> None:
+    """A website whose address makes no sense leaves the page as it is."""
+    token = foxy.grant("client_full_access").access_token
+    assert call.api(token, "/clients/1", "PATCH", json={"company_url": "http://[x"}).status_code == 200
+
+    assert "Example Widgets Co" in call.request("GET", address(foxy)).text
 
 
 @pytest.mark.parametrize(
