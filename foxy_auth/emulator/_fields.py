@@ -49,7 +49,8 @@ def read_fields() -> dict[str, str]:
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "1" if value else "0"
-    return "" if value is None else str(value)
+    # JSON can name half of a surrogate pair, which is no character and cannot be written.
+    return "" if value is None else str(value).encode(errors="replace").decode()
 
 
 def checked_fields(fields: Mapping[str, str], expected: Iterable[Field], *further: str) -> dict[str, str]:

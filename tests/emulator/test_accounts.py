@@ -282,6 +282,18 @@ def test_create_store(call: Caller, names: dict[str, str]) -> None:
     assert (listed["total_items"], listed["returned_items"]) == (3, 3)
 
 
+def test_half_a_character(foxy: Emulator, call: Caller) -> None:
+    """JSON can name half of a character; such a store is created, and shown by the API and to users."""
+    user, sent = token_of(call, "user_full_access"), {**STORE, "store_name": "Half \ud83e"}
+
+    created = call.api(user, "/users/1/stores", "POST", json=sent).json()
+    asked = {"response_type": "code", "client_id": foxy.client_id, "scope": "store_full_access", "state": "s"}
+    page = call.request("GET", f"/authorize?{urlencode(asked)}")
+
+    assert follow(call, created["token"]["access_token"], "fx:store")["store_name"] == "Half ?"
+    assert (page.status_code, "<b>Half ?</b>" in page.text) == (200, True)
+
+
 def test_paging(call: Caller) -> None:
     """A collection shows the part that is asked for."""
     listed = call.api(token_of(call, "user_full_access"), "/users/1/stores?offset=1&limit=5").json()
