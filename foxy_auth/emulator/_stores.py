@@ -12,6 +12,7 @@ from foxy_auth.emulator._records import STORE_SCOPE, Store
 from foxy_auth.emulator._state import State
 
 _BLOCK = 65_536
+_REDIRECTS = range(300, 400)
 
 
 def add_store_routes(app: Flask, state: State) -> None:
@@ -56,7 +57,10 @@ def add_store_routes(app: Flask, state: State) -> None:
     @app.route("/redirect", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
     def redirect() -> Response:
         require(state, STORE_SCOPE)
-        return Response(status=request.args.get("status", 302, int), headers={"Location": request.args.get("to", "/")})
+        status = request.args.get("status", 302, int)
+        if status not in _REDIRECTS:
+            abort(refuse(400, f"The status {status} is none of a redirect."))
+        return Response(status=status, headers={"Location": request.args.get("to", "/")})
 
 
 def own_store(state: State, number: int) -> Store:

@@ -289,6 +289,14 @@ def test_redirect(foxy: Emulator, call: Caller, method: str) -> None:
     assert refused.status_code == 401
 
 
+@pytest.mark.parametrize("status", [99, 200, 400, 1000])
+def test_redirect_that_is_none(foxy: Emulator, call: Caller, status: int) -> None:
+    """A redirect under a status that is none of a redirect is refused."""
+    answer = call.api(foxy.grant().access_token, f"/redirect?to=/&status={status}")
+
+    assert (answer.status_code, "Location" in answer.headers) == (400, False)
+
+
 def test_cookie(foxy: Emulator, call: Caller) -> None:
     """An answer sets the cookie that the query names, a 401 too."""
     good = call.store(foxy.grant().access_token, "?cookie=good=1")
