@@ -46,7 +46,8 @@ class Switches:
         strict_redirect_uri: Whether a code is exchanged only with the client's registered `redirect_uri`, as the
             provider's page has it, even if the authorization request named none.
 
-        granular_scopes: Whether the authorization endpoint knows scopes such as `coupons_read`.
+        granular_scopes: Whether the authorization endpoint knows scopes such as `coupons_read`. They are granted as
+            asked for; what is served here wants one of the three full scopes, and refuses these with 403.
 
         hide_new_client: Whether the answer to a registration leaves id and secret out, as it did in 2016; they are then
             found by following `fx:client`.

@@ -216,8 +216,8 @@ def test_life_of_a_code(foxy: Emulator, call: Caller, clock: Clock) -> None:
 
 
 def test_granular_scopes(foxy: Emulator, call: Caller) -> None:
-    """Granular scopes are unknown unless switched on; the page says in plain words what they allow."""
-    scope = "coupons_read transactions_write webhooks_resend"
+    """Granular scopes are unknown unless switched on; the page puts them in plain words; they open no store."""
+    scope = "coupons_read stores_read transactions_write webhooks_resend"
     refused = foxy.authorize(address(foxy, scope=scope))
     foxy.granular_scopes = True
 
@@ -225,9 +225,10 @@ def test_granular_scopes(foxy: Emulator, call: Caller) -> None:
     token = call.exchange(query(foxy.authorize(address(foxy, scope=scope)))["code"]).json()
 
     assert query(refused)["error"] == "invalid_scope"
-    plain = ["See coupons", "See and change transactions", "Resend webhooks"]
+    plain = ["See coupons", "See stores", "See and change transactions", "Resend webhooks"]
     assert re.findall("<li><b>(.*?)</b>", page) == plain
     assert token["scope"] == scope
+    assert call.store(token["access_token"]).json()["error"] == "insufficient_scope"
 
 
 VERIFIER = "v" * 43
