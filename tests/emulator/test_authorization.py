@@ -332,6 +332,16 @@ def test_broken_website(foxy: Emulator, call: Caller) -> None:
     assert "Example Widgets Co" in call.request("GET", address(foxy)).text
 
 
+def test_name_that_turns_the_text(foxy: Emulator, call: Caller) -> None:
+    """A name whose letters run from right to left keeps to itself: the words after it run on as ours do."""
+    token = foxy.grant("client_full_access").access_token
+    assert call.api(token, "/clients/1", "PATCH", json={"project_name": "\u202eevil"}).status_code == 200
+
+    page = call.request("GET", address(foxy)).text
+
+    assert "<h1>Allow <bdi>\u202eevil</bdi> to access your store?</h1>" in page
+
+
 @pytest.mark.parametrize(
     ("registered", "destination"),
     [
@@ -345,7 +355,7 @@ def test_destination(foxy: Emulator, call: Caller, registered: str, destination:
     foxy.redirect_uri = registered
 
     assert foxy.redirect_uri == registered
-    assert f"you go on to <b>{destination}</b>" in call.request("GET", address(foxy)).text
+    assert f"you go on to <bdi><b>{destination}</b></bdi>" in call.request("GET", address(foxy)).text
 
 
 def test_logo(foxy: Emulator, call: Caller) -> None:

@@ -6,7 +6,8 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from login.logins import Login, login
+import requests
+from login.logins import PATIENCE, Login, login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,3 +115,25 @@ def test_enter_among_the_stores(foxy: Emulator, page: Page) -> None:
         token = running.token()
 
     assert token["scope"] == "store_full_access store_id_2"
+
+
+LONG = {"project_name": "W" * 200, "company_name": "W" * 200, "project_description": "w" * 300}
+EMAIL = f"{'w' * 84}@stores.example"
+# By how much what is in the page and in its card is wider than they are.
+OVERFLOW = """() => [document.documentElement, document.querySelector("main")]
+    .map(element => element.scrollWidth - element.clientWidth)"""
+
+
+@pytest.mark.parametrize("page", ["with scripts"], indirect=True)
+@pytest.mark.parametrize("width", [360, 1200])
+def test_long_names(foxy: Emulator, page: Page, width: int) -> None:
+    """Names without a blank stay within the consent page, on a telephone too."""
+    for scope, path, fields in (("client", "/clients/1", LONG), ("user", "/users/1", {"email": EMAIL})):
+        auth = foxy.client.auth(foxy.grant(f"{scope}_full_access"))
+        assert requests.patch(foxy.url + path, json=fields, auth=auth, timeout=PATIENCE).ok
+    page.set_viewport_size({"width": width, "height": 900})
+
+    page.goto(foxy.client.authorization_request("store_full_access").url)
+
+    assert EMAIL in page.get_by_text("Signed in as").inner_text()
+    assert page.evaluate(OVERFLOW) == [0, 0]
