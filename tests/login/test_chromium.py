@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import requests
 from login.logins import PATIENCE, Login, login
+
+from foxy_auth.cli.login._pages import DENIED, WAITING, granted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,3 +140,49 @@ def test_long_names(foxy: Emulator, page: Page, width: int) -> None:
 
     assert EMAIL in page.get_by_text("Signed in as").inner_text()
     assert page.evaluate(OVERFLOW) == [0, 0]
+
+
+# The colours of each text and of what is behind it; what is behind everything is first.
+COLOURS = """() => [...document.querySelectorAll("body, body :not(script)")]
+    .filter(element => element.textContent.trim())
+    .map(element => {
+        let behind = element;
+        while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+        return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
+    })"""
+
+
+def luminance(colour: str) -> float:
+    """Tell how bright a colour such as `rgb(255, 255, 255)` is, from 0 to 1 (WCAG 2.2, relative luminance)."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(colours: list[str]) -> float:
+    """Compare two colours, from 1 for alike to 21 for black and white (WCAG 2.2, contrast ratio)."""
+    darker, brighter = sorted(map(luminance, colours))
+    return (brighter + 0.05) / (darker + 0.05)
+
+
+def pages(foxy: Emulator, page: Page) -> Iterator[None]:
+    """Show one page after the other: where a login may end, and the one that asks, with its notice."""
+    for landing in (granted(foxy.grant()), DENIED, WAITING):
+        page.set_content(landing.html())
+        yield
+    page.goto(foxy.client.authorization_request("store_full_access").url)
+    with page.expect_navigation():
+        page.get_by_role("radio").first.press("Enter")
+    yield
+
+
+@pytest.mark.parametrize("page", ["without scripts"], indirect=True)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours(foxy: Emulator, page: Page, scheme: Literal["light", "dark"]) -> None:
+    """Pages are light or dark as the user's system is, and every text on them can be read (WCAG 2.2, 1.4.3)."""
+    page.emulate_media(color_scheme=scheme)
+
+    shown = [page.evaluate(COLOURS) for _ in pages(foxy, page)]
+
+    assert [luminance(ground) < 0.05 for (_, ground), *_ in shown] == [scheme == "dark"] * 4
+    assert [text for colours in shown for text in colours if contrast(text) < 4.5] == []
