@@ -159,19 +159,22 @@ def register_client(
     check_callback(on_token)
     if client_id is not None:
         check_credential("client_id", client_id)  # now, for the secret would be lost with a client that is of no use
-    fields = {
+    required = {
         "redirect_uri": redirect_uri,
         "project_name": project_name,
         "company_name": company_name,
         "contact_name": contact_name,
         "contact_email": contact_email,
         "contact_phone": contact_phone,
+    }
+    optional = {
         "client_id": client_id,
         "project_description": project_description,
         "company_url": company_url,
         "company_logo": company_logo,
         "javascript_origin_uri": javascript_origin_uri,
     }
+    fields = _texts(required, optional)
     desk = _Desk(environment, api_version, http, timeout)
     answer = desk.create(desk.home(), "fx:create_client", fields)
     token = answer.nested_token()
@@ -229,11 +232,11 @@ def create_user(
 
         FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
     """
+    required = {"first_name": first_name, "last_name": last_name, "email": email}
+    texts = _texts(required, {"phone": phone, "captcha_code": captcha_code})
+    captcha_code = texts.pop("captcha_code", None)
     fields = {
-        "first_name": first_name,
-        "last_name": last_name,
-        "email": email,
-        "phone": phone,
+        **texts,
         "affiliate_id": affiliate_id,
         "is_programmer": is_programmer,
         "is_front_end_developer": is_front_end_developer,
@@ -288,7 +291,7 @@ def create_store(
 
         FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
     """
-    fields = {
+    required = {
         "store_name": store_name,
         "store_domain": store_domain,
         "store_url": store_url,
@@ -296,8 +299,8 @@ def create_store(
         "postal_code": postal_code,
         "region": region,
         "country": country,
-        **further,
     }
+    fields = {**_texts(required, {}), **further}
     desk = _Desk.of(auth, on_token)
     answer = desk.create(desk.home(), "fx:stores", fields)
     return _created(auth, answer, on_token)
@@ -324,8 +327,8 @@ def create_integration(
         FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
     """
     desk = _Desk.of(auth, on_token)
+    fields = _texts({"project_name": project_name}, {"project_description": project_description})
     store = desk.follow(desk.home(), "fx:store")
-    fields = {"project_name": project_name, "project_description": project_description}
     answer = desk.create(store, "fx:integrations", fields)
     return _registration(answer, answer.token(answer.fields), desk, redirect_uri=None, on_token=on_token)
 
@@ -334,6 +337,15 @@ aregister_client = twin(register_client)
 acreate_user = twin(create_user)
 acreate_store = twin(create_store)
 acreate_integration = twin(create_integration)
+
+
+def _texts(required: Mapping[str, object], optional: Mapping[str, object]) -> dict[str, Any]:
+    """Return the fields that are given, and refuse what is no text: told later, it would lose what was created."""
+    given = {**required, **{name: value for name, value in optional.items() if value is not None}}
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} takes text, not {kind(value)}")
+    return given
 
 
 # --- the conversation ----------------------------------------------------------------------------------------------

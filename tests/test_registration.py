@@ -231,6 +231,8 @@ def test_a_missing_field_is_told_by_name(foxy: Emulator, name: str) -> None:
     """Each required field that is blank is named; one that is left out altogether is Python's own `TypeError`."""
     with pytest.raises(RegistrationError, match=f"{name} can't be blank"):
         register(foxy, **{name: ""})
+    with pytest.raises(TypeError, match=f"{name} takes text, not NoneType"):
+        register(foxy, **{name: None})
     with pytest.raises(TypeError, match=name):
         register_client(**{**CLIENT, name: "x"} | {"environment": foxy.environment} | {name + "x": "x"})
 
@@ -519,17 +521,20 @@ def test_tokens_are_handed_over_one_by_one(foxy: Emulator) -> None:
     ]
 
 
+FIELDS: dict[Callable[..., Any], dict[str, Any]] = {
+    register_client: {**CLIENT, **FURTHER},
+    create_user: {**USER, "phone": "555-0101", "captcha_code": "FakeCaptcha"},
+    create_store: STORE,
+    create_integration: {"project_name": "Books", "project_description": "Keeps them."},
+}
+
+
 @pytest.mark.parametrize("create", [create_user, create_store, create_integration])
 @pytest.mark.parametrize("auth", [None, "FakeToken", ("id", "FakeSecret")], ids=lambda value: type(value).__name__)
 def test_something_else_than_an_auth_object(create: Callable[..., Any], auth: Any) -> None:
     """R24: whoever creates something is a `FoxyAuth`, and the error shows no secret."""
-    fields: dict[Any, dict[str, Any]] = {
-        create_user: USER,
-        create_store: STORE,
-        create_integration: {"project_name": "Books"},
-    }
     with pytest.raises(TypeError, match="auth takes the FoxyAuth") as caught:
-        create(auth, **fields[create])
+        create(auth, **FIELDS[create])
 
     assert "Fake" not in str(caught.value)
 
@@ -551,6 +556,26 @@ def test_wrong_arguments_are_told_at_once(foxy: Emulator, options: dict[str, Any
     """R24: wrong use fails before a client is registered."""
     with pytest.raises((TypeError, ValueError), match=message):
         register(foxy, **options)
+
+    assert foxy.calls == []
+
+
+@pytest.mark.parametrize("value", [5, ["https://a.example/cb"]], ids=repr)
+@pytest.mark.parametrize(
+    ("create", "name"),
+    [
+        pytest.param(create, name, id=f"{create.__name__} {name}")
+        for create, fields in FIELDS.items()
+        for name in fields
+    ],
+)
+def test_what_is_no_text_is_told_at_once(foxy: Emulator, create: Callable[..., Any], name: str, value: object) -> None:
+    """R24: told after the call, it would lose what was created, and the token for it."""
+    fields = {**FIELDS[create], name: value}
+    grant = [] if create is register_client else [auth_of(foxy, USER_FULL_ACCESS)]
+    options = {"environment": foxy.environment} if create is register_client else {}
+    with pytest.raises(TypeError, match=f"^{name} takes text, not {type(value).__name__}$"):
+        create(*grant, **fields, **options)
 
     assert foxy.calls == []
 
