@@ -112,7 +112,8 @@ class RegistrationError(FoxyAuthError):
     Attributes:
         messages: What the provider says of it, a message for each fault.
 
-        status: The HTTP status of the answer.
+        status: The HTTP status of the answer; 201 where something was created all the same, so that to try again would
+            create another.
     """
 
     def __init__(self, message: str, *, messages: tuple[str, ...] = (), status: int) -> None:

@@ -28,7 +28,7 @@ from foxy_auth._transport import check_client, installed_library, send
 from foxy_auth.auth import TIMEOUT, FoxyAuth, hand_over
 from foxy_auth.client import OAuthClient
 from foxy_auth.environment import PRODUCTION, Environment, check_environment
-from foxy_auth.errors import RegistrationError
+from foxy_auth.errors import RegistrationError, TokenUnavailableError
 from foxy_auth.token import Token
 
 SUFFIX_LENGTH = 30
@@ -177,11 +177,7 @@ def register_client(
     fields = _texts(required, optional)
     desk = _Desk(environment, api_version, http, timeout)
     answer = desk.create(desk.home(), "fx:create_client", fields)
-    token = answer.nested_token()
-    if not _tells_secret(answer):
-        # Then id and secret stand in the client's own resource. Until they are here, too, the token is not to be lost.
-        hand_over(token, on_token, timeout=timeout)
-    return _registration(answer, token, desk, redirect_uri=redirect_uri, on_token=on_token)
+    return _registration(answer, answer.nested_token(), desk, redirect_uri=redirect_uri, on_token=on_token)
 
 
 def create_user(
@@ -447,24 +443,16 @@ def _created(auth: FoxyAuth, answer: _Answer, on_token: OnToken | None) -> Creat
     return Created(token, auth.for_token(token, on_token=on_token), answer.url)
 
 
-def _tells_secret(answer: _Answer) -> bool:
-    return bool(answer.fields.get("client_id") and answer.fields.get("client_secret"))
-
-
 def _registration(
     answer: _Answer, token: Token, desk: _Desk, *, redirect_uri: str | None, on_token: OnToken | None
 ) -> Registration:
-    fields = answer.fields
-    if not _tells_secret(answer):
-        signed = desk.signed(token)
-        fields = signed.follow(signed.home(), "fx:client")
-    client_id, client_secret = fields.get("client_id"), fields.get("client_secret")
-    if not client_id or not client_secret:
-        message = f"the API has created {answer.url or 'it'}, but tells no client id and secret; look in Foxy's admin"
-        raise RegistrationError(message, status=CREATED)
+    credentials = _credentials(answer.fields)
+    if credentials is None:
+        # They stand in the client's own resource, too. Until they are here, the token is not to be lost.
+        hand_over(token, on_token, timeout=desk.timeout)
+        credentials = _looked_up(answer, desk.signed(token))
     client = OAuthClient(
-        client_id,
-        client_secret,
+        *credentials,
         redirect_uri=redirect_uri if redirect_uri and is_redirect_uri(redirect_uri) else None,  # several are none
         environment=desk.environment,
         api_version=desk.api_version,
@@ -472,3 +460,30 @@ def _registration(
         timeout=desk.timeout,
     )
     return Registration(client, token, client.auth(token, on_token=on_token), answer.url)
+
+
+def _looked_up(answer: _Answer, desk: _Desk) -> tuple[str, str]:
+    """Find a new client's id and secret in its own resource."""
+    reason = "only printable ASCII can be sent, and an id without a colon"
+    try:
+        credentials = _credentials(desk.follow(desk.home(), "fx:client"))
+    except (RegistrationError, TokenUnavailableError) as error:
+        credentials, reason = None, str(error)
+    if credentials is None:
+        message = (
+            f"the API has created {answer.url or 'it'}, and its token went to on_token, if there is one; but it tells "
+            f"no client id and secret of use ({reason}), so look in Foxy's admin"
+        )
+        raise RegistrationError(message, status=CREATED)
+    return credentials
+
+
+def _credentials(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Read a client's id and secret, if both are there and of use."""
+    try:
+        client_id, client_secret = fields["client_id"], fields["client_secret"]
+        check_credential("client_id", client_id)
+        check_credential("client_secret", client_secret)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return client_id, client_secret

@@ -305,14 +305,48 @@ def test_a_creation_that_brings_no_token(foxy: Emulator, body: object, message: 
     assert caught.value.status == 201
 
 
-def test_a_client_that_keeps_its_secret(foxy: Emulator) -> None:
-    """Where neither answer nor client resource tell the secret, that is the error, and the token was handed over."""
-    foxy.hide_new_client = True
-    foxy.fail(200, body={"client_id": "FakeClient", "client_secret": None}, path="/clients/2")
+USELESS = [
+    pytest.param({"client_secret": None}, id="no secret"),
+    pytest.param({"client_id": 4711}, id="number as id"),
+    pytest.param({"client_id": "a:b"}, id="colon in the id"),
+    pytest.param({"client_id": "FakeClient "}, id="blank behind the id"),
+    pytest.param({"client_secret": 5}, id="number as secret"),
+    pytest.param({"client_secret": "FakeSecret\u00e4"}, id="secret not ASCII"),
+]
+
+
+@pytest.mark.parametrize("useless", USELESS)
+@pytest.mark.parametrize("kind", ["client", "integration"])
+def test_an_id_or_a_secret_that_cannot_be_used(foxy: Emulator, kind: str, useless: dict[str, Any]) -> None:
+    """What was created is told as such, in no words of the caller's mistakes, and its token was handed over."""
+    create: Callable[..., Any] = {
+        "client": partial(register, foxy),
+        "integration": partial(create_integration, auth_of(foxy, STORE_FULL_ACCESS), project_name="Books"),
+    }[kind]
+    token = foxy.grant("client_full_access").to_dict()
+    told = {"client_id": "FakeClient", "client_secret": "FakeSecret", **useless}
+    foxy.fail(201, body={**told, "token": token}, path="/clients")
+    foxy.fail(201, body={**told, **token}, path="/stores/1/integrations")
+    foxy.fail(200, body=told, path="/clients/1")
     kept: list[Token] = []
-    with pytest.raises(RegistrationError, match="tells no client id and secret"):
+    with pytest.raises(RegistrationError, match="and its token went to on_token") as caught:
+        create(on_token=kept.append)
+
+    assert caught.value.status == 201
+    assert "FakeSecret" not in str(caught.value)
+    assert [one.access_token for one in kept] == [token["access_token"]]
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_client_whose_resource_is_not_to_be_had(foxy: Emulator, status: int) -> None:
+    """Where the look at the client's resource fails, the client exists all the same, and the token was handed over."""
+    foxy.hide_new_client = True
+    foxy.fail(status, body={"error": "odd"}, path="/clients/2")
+    kept: list[Token] = []
+    with pytest.raises(RegistrationError, match=rf"tells no client id and secret of use \(.*{status}") as caught:
         register(foxy, on_token=kept.append)
 
+    assert caught.value.status == 201
     assert foxy.is_live(kept[0].access_token)
 
 
