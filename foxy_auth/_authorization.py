@@ -127,6 +127,8 @@ def read_authorization_response(response: str | Mapping[str, Any], *, state: str
         raise _reported(error, description)
     if not (code := parameters.get("code")):
         raise AuthorizationError("the answer has no code; begin a new authorization", error="missing_code")
+    if code != code.encode("utf-8", "ignore").decode():  # half a character, as JSON can name it
+        raise AuthorizationError("the answer's code is broken; begin a new authorization", error="invalid_response")
     return code
 
 

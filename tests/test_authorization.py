@@ -287,6 +287,22 @@ def test_errors_that_the_seed_does_not_know(error: str, description: str | None,
     assert caught.value.description == description
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param({"code": CODE + "\ud800", "state": STATE}, id="mapping"),
+        pytest.param(f"{REDIRECT_URI}?code={CODE}\udcff&state={STATE}", id="URL"),
+    ],
+)
+def test_a_code_of_half_characters_is_no_code(answer: Any) -> None:
+    """R23: a code that cannot be sent is told as such, and stands neither in the error nor in what led to it."""
+    with pytest.raises(AuthorizationError, match="code is broken; begin a new authorization") as caught:
+        client().fetch_token(answer, state=STATE)
+
+    assert caught.value.error == "invalid_response"
+    assert CODE not in repr(caught.value) + repr(caught.value.__context__)
+
+
 def test_an_error_beside_a_code_is_an_error() -> None:
     """A code that came with an error is not used."""
     with pytest.raises(AuthorizationError, match="access_denied"):
