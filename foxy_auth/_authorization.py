@@ -39,6 +39,8 @@ ACTIONS = {
     ("invalid_request", "The state parameter is required"): "supply a state parameter",
     ("invalid_scope", "An unsupported scope was requested"): "confirm that the scope you are requesting is valid",
 }
+# The words of that table are what they are, even if a state of somebody's own is a part of one.
+KNOWN = {text for row in ACTIONS for text in row}
 # The one row that comes without a state, for that is what it is about.
 STATE_MISSING = ("invalid_request", "The state parameter is required")
 
@@ -115,8 +117,9 @@ def read_authorization_response(response: str | Mapping[str, Any], *, state: str
         raise TypeError(f"state takes the state of the request as text, or None, not {type(state).__name__}")
     parameters = _parameters(response)
     error, description = parameters.get("error", ""), parameters.get("error_description", "")
+    code = parameters.get("code", "")
     if (error, description) == STATE_MISSING and "state" not in parameters:
-        raise _reported(error, description)
+        raise _reported(error, description, ())
     if not state or not compare_digest(_octets(state), _octets(parameters.get("state", ""))):
         message = (
             "the state of the answer is not the state of the request, so the answer may be forged: abort, and begin a "
@@ -124,8 +127,8 @@ def read_authorization_response(response: str | Mapping[str, Any], *, state: str
         )
         raise AuthorizationError(message, error="state_mismatch")
     if error:
-        raise _reported(error, description)
-    if not (code := parameters.get("code")):
+        raise _reported(error, description, (state, code or state))
+    if not code:
         raise AuthorizationError("the answer has no code; begin a new authorization", error="missing_code")
     if code != code.encode("utf-8", "ignore").decode():  # half a character, as JSON can name it
         raise AuthorizationError("the answer's code is broken; begin a new authorization", error="invalid_response")
@@ -136,9 +139,9 @@ def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")  # whatever a forger sends
 
 
-def _reported(error: str, description: str) -> AuthorizationError:
+def _reported(error: str, description: str, hidden: tuple[str, ...]) -> AuthorizationError:
     action = ACTIONS.get((error, description)) or _action_by_word(error)
-    error, description = clean(error, ()), clean(description, ())
+    error, description = (text if text in KNOWN else clean(text, hidden) for text in (error, description))
     said = f"{error}: {description}" if description else error
     return AuthorizationError(f"{said}; {action}", error=error, description=description or None)
 

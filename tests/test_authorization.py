@@ -375,6 +375,25 @@ def test_no_error_tells_the_state_or_the_code() -> None:
     assert not [secret for secret in (CODE, STATE, "FakeForgedState") if secret in repr(caught.value)]
 
 
+@pytest.mark.parametrize("error", ["access_denied", "server_error", f"odd_{STATE}"])
+def test_a_reported_error_that_repeats_state_and_code_is_told_without_them(error: str) -> None:
+    """R23: what the provider's page says of an error is shown, but for the secrets of this answer."""
+    answer = {"error": error, "error_description": f"No {STATE} for {CODE}.", "state": STATE, "code": CODE}
+    with pytest.raises(AuthorizationError, match=r"No \[hidden\] for \[hidden\]\.; ") as caught:
+        read_authorization_response(answer, state=STATE)
+
+    assert caught.value.description == "No [hidden] for [hidden]."
+    assert caught.value.error == error.replace(STATE, "[hidden]")
+    assert not [secret for secret in (STATE, CODE) if secret in str(caught.value)]
+
+
+def test_a_short_state_does_not_hide_the_words_of_the_page() -> None:
+    """The errors of the provider's page are told in its words, whatever a state is."""
+    answer = {"error": "access_denied", "error_description": "The user denied access to your application", "state": "s"}
+    with pytest.raises(AuthorizationError, match=r"^access_denied: The user denied access to your application; "):
+        read_authorization_response(answer, state="s")
+
+
 # --- the shapes in which an answer comes ---------------------------------------------------------------------------
 
 ANSWER = {"code": CODE, "state": STATE}
