@@ -307,5 +307,5 @@ def _as_authorization_errors() -> Generator[None]:
     except TokenRefusedError as error:
         if error.error != "redirect_uri_mismatch":
             raise
-        message = f"{error.description}; redirect_uri must be exactly what was registered"
+        message = f"{error.description or error.error}; redirect_uri must be exactly what was registered"
         raise AuthorizationError(message, error=error.error, description=error.description) from None

@@ -289,6 +289,15 @@ def test_another_redirect_uri_is_refused(foxy: Emulator) -> None:
     assert caught.value.error == "redirect_uri_mismatch"
 
 
+def test_another_redirect_uri_is_refused_without_a_word_of_why(foxy: Emulator) -> None:
+    """RFC 6749, section 5.2: the description is optional; the error word stands in for it."""
+    foxy.fail(400, body={"error": "redirect_uri_mismatch"})
+    with pytest.raises(AuthorizationError, match=r"^redirect_uri_mismatch; redirect_uri must be exactly") as caught:
+        client_of(foxy).fetch_token(answer(foxy), state=STATE)
+
+    assert caught.value.description is None
+
+
 def test_a_wrong_secret_is_a_matter_of_configuration(foxy: Emulator) -> None:
     """A refused client is a `TokenRefusedError`: to start over would help nobody."""
     client = OAuthClient(
