@@ -26,6 +26,7 @@ REGISTRATION = "test_registration.py::"
 BASIC = f"{CLIENT}test_the_seeds_sample_call_goes_over_the_wire_as_printed"
 DENIED = f"{RECIPES}test_a_user_denies"
 EXCHANGED = f"{CLIENT}test_a_code_is_exchanged_for_a_token"
+FOLLOWED = "test_discovery.py::test_a_link_within_the_origins_is_followed"
 FOUND = "test_discovery.py::test_the_token_endpoint_is_found_on_the_api_home"
 NEW_ID = f"{REGISTRATION}test_a_client_id_is_a_prefix_and_thirty_random_characters"
 PARAMETERS = f"{AUTHORIZATION}test_the_request_has_the_four_required_parameters_and_no_other"
@@ -102,12 +103,12 @@ THIRD_PARTY = {
     "invalid_scope An unsupported scope was requested": [ROWS],
     "Request Access Tokens": [HEADING],
     "After receiving a success response": [EXCHANGED, f"{RECIPES}test_a_user_connects_a_store"],
-    "To do that, you POST to the Hypermedia API": [EXCHANGED, FOUND],
+    "To do that, you POST to the Hypermedia API": [EXCHANGED, FOUND, FOLLOWED],
     '➔ curl -H "FOXY-API-VERSION: 1" https://api.foxycart.com': [
         "test_discovery.py::test_discovery_is_anonymous_and_names_the_version"
     ],
-    '"_links": {': [FOUND],
-    '"fx:token": {': [FOUND],
+    '"_links": {': [FOUND, FOLLOWED],
+    '"fx:token": {': [FOUND, FOLLOWED],
     '"href": "https://api.foxycart.com/token"': [
         "test_discovery.py::test_presets_are_the_provider_s_addresses",
         f"{CLIENT}test_in_production_the_code_goes_to_the_token_endpoint_of_the_seed",
