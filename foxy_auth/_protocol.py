@@ -251,10 +251,17 @@ def _number(digits: str) -> float:
 def error_messages(fields: Mapping[str, Any]) -> list[str]:
     """List the messages of the API's own errors, which come as HAL (`_embedded` → `fx:errors` → `message`)."""
     try:
-        messages = [_text(error["message"]) for error in fields["_embedded"]["fx:errors"]]
+        errors = fields["_embedded"]["fx:errors"]
     except (KeyError, TypeError):
         return []
+    messages = [_text(error.get("message")) for error in _objects(errors)]
     return [message for message in messages if message]
+
+
+def _objects(content: object) -> list[dict[str, Any]]:
+    """List the objects in a list, or a single one that stands there without a list; anything else is passed over."""
+    entries = cast("list[object]", content) if isinstance(content, list) else [content]
+    return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
 
 
 def _text(value: object) -> str:
@@ -337,11 +344,8 @@ def read_resource(reply: HttpReply) -> Mapping[str, Any]:
 
 def _other_messages(body: bytes) -> list[str]:
     """List the messages of an error that is no HAL: OAuth's, a single `message`, or a bare list of those."""
-    content = _json(body)
-    errors = cast("list[object]", content) if isinstance(content, list) else [cast("object", content)]
-    fields = [cast("dict[str, Any]", error) for error in errors if isinstance(error, dict)]
     names = ("error_description", "error", "message")
-    said = [[_text(error.get(name)) for name in names] for error in fields]
+    said = [[_text(error.get(name)) for name in names] for error in _objects(_json(body))]
     return [message for description, error, plain in said for message in (description or error, plain) if message]
 
 

@@ -250,6 +250,17 @@ def test_a_missing_field_is_told_by_name(foxy: Emulator, name: str) -> None:
             ("a", "b"),
             id="HAL",
         ),
+        pytest.param(
+            400,
+            {
+                "_embedded": {
+                    "fx:errors": [{"message": "a"}, {"logref": "id-2"}, "x", {"message": None}, {"message": "b"}]
+                }
+            },
+            ("a", "b"),
+            id="HAL with gaps",
+        ),
+        pytest.param(400, {"_embedded": {"fx:errors": {"message": "No."}}}, ("No.",), id="HAL of a single one"),
         pytest.param(404, "<html>", (), id="HTML"),
         pytest.param(400, {"_embedded": {"fx:errors": [{}, {"message": 7}]}}, (), id="HAL of nothing"),
         pytest.param(302, "", (), id="redirect"),
