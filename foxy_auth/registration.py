@@ -23,7 +23,7 @@ from foxy_auth._arguments import (
     kind,
 )
 from foxy_auth._loops import twin
-from foxy_auth._protocol import absolute, bearer, link, read_resource, read_token, resource_request
+from foxy_auth._protocol import HttpReply, absolute, bearer, link, read_resource, read_token, resource_request
 from foxy_auth._transport import check_client, installed_library, send
 from foxy_auth.auth import TIMEOUT, FoxyAuth, hand_over
 from foxy_auth.client import OAuthClient
@@ -349,14 +349,11 @@ def _texts(required: Mapping[str, object], optional: Mapping[str, object]) -> di
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The answer to a creation, and the moment before it was asked for."""
+    """The answer to a creation, the address of what was created, and the moment before it was asked for."""
 
     fields: Mapping[str, Any] = field(repr=False)
+    url: str | None
     asked_at: float
-
-    @property
-    def url(self) -> str | None:
-        return link(self.fields, "self")
 
     def nested_token(self) -> Token:
         return self.token(self.fields.get("token"))
@@ -401,10 +398,10 @@ class _Desk:
         return replace(self, headers={"Authorization": bearer(token)})
 
     def home(self) -> Mapping[str, Any]:
-        return self._send(self.environment.api)
+        return read_resource(self._send(self.environment.api))
 
     def follow(self, resource: Mapping[str, Any], relation: str) -> Mapping[str, Any]:
-        return self._send(self._target(resource, relation))
+        return read_resource(self._send(self._target(resource, relation)))
 
     def create(
         self,
@@ -416,7 +413,10 @@ class _Desk:
         target = self._target(resource, relation)
         given = {name: value for name, value in fields.items() if value is not None}
         asked_at = time.time()
-        return _Answer(self._send(target, given, headers), asked_at)
+        reply = self._send(target, given, headers)
+        created = read_resource(reply)
+        address = link(created, "self") or reply.headers.get("location")
+        return _Answer(created, address and absolute(address, base=target), asked_at)
 
     def _target(self, resource: Mapping[str, Any], relation: str) -> str:
         found = link(resource, relation)
@@ -430,12 +430,12 @@ class _Desk:
 
     def _send(
         self, url: str, fields: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
-    ) -> Mapping[str, Any]:
+    ) -> HttpReply:
         request = resource_request(
             url, api_version=self.api_version, fields=fields, headers={**self.headers, **(headers or {})}
         )
         through = self.http or installed_library()
-        return read_resource(send(request, through=through, timeout=self.timeout, auth=self.auth))
+        return send(request, through=through, timeout=self.timeout, auth=self.auth)
 
 
 def _created(auth: FoxyAuth, answer: _Answer, on_token: OnToken | None) -> Created:

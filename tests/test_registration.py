@@ -204,6 +204,27 @@ def test_id_and_secret_are_looked_up_where_the_answer_has_none(foxy: Emulator) -
     assert kept[0] == made.token
 
 
+@pytest.mark.parametrize(
+    ("self_link", "location", "path"),
+    [
+        pytest.param("/clients/7", None, "/clients/7", id="relative link"),
+        pytest.param(None, "/clients/7", "/clients/7", id="relative header"),
+        pytest.param("/clients/7", "/clients/8", "/clients/7", id="link before header"),
+        pytest.param(None, None, None, id="neither"),
+    ],
+)
+def test_the_address_of_what_was_created_is_whole(
+    foxy: Emulator, self_link: str | None, location: str | None, path: str | None
+) -> None:
+    """RFC 9110, section 10.2.2: the header Location names it, too, and like a link it may be relative."""
+    secrets = {"client_id": "FakeClient", "client_secret": "FakeSecret"}
+    links = {"_links": {"self": {"href": self_link}}} if self_link else {}
+    body = {**links, **secrets, "token": foxy.grant("client_full_access").to_dict()}
+    foxy.fail(201, body=body, headers={"Location": location} if location else {}, path="/clients")
+
+    assert register(foxy).url == (path and foxy.url + path)
+
+
 def test_a_taken_id(foxy: Emulator) -> None:
     """TERM: an id is unique; one that is taken is told, and nothing was registered."""
     with pytest.raises(RegistrationError, match="client_id has already been taken") as caught:
