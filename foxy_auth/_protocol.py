@@ -34,6 +34,8 @@ FORM = "application/x-www-form-urlencoded"
 
 # No answer of a token endpoint is longer than a few hundred bytes.
 LARGEST_REPLY = 2**16
+# A resource of the API may have many others embedded.
+LARGEST_RESOURCE = 2**22
 # The provider's longest lifetime, that of a refresh token: ten years in seconds. An access token that claims to live
 # longer is taken to live that long.
 LONGEST_LIFE = 315_360_000.0
@@ -79,12 +81,13 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request to the provider, ready to be sent."""
+    """A request to the provider, ready to be sent, and how many bytes its answer may have."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
     body: str = field(repr=False)
     method: str = "POST"
+    largest: int = LARGEST_REPLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +322,9 @@ def resource_request(
     """Get the resource at *url*, or with *fields* create one there; in JSON, the API's own format."""
     own = {"Accept": "application/hal+json", VERSION_HEADER: api_version, **(headers or {})}
     if fields is None:
-        return HttpRequest(url, own, "", method="GET")
-    return HttpRequest(url, {"Content-Type": "application/json", **own}, json.dumps(fields))
+        return HttpRequest(url, own, "", method="GET", largest=LARGEST_RESOURCE)
+    own = {"Content-Type": "application/json", **own}
+    return HttpRequest(url, own, json.dumps(fields), largest=LARGEST_RESOURCE)
 
 
 def read_resource(reply: HttpReply) -> Mapping[str, Any]:

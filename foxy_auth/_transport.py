@@ -82,8 +82,8 @@ def send(request: HttpRequest, *, through: object, timeout: float, auth: object 
         auth: An auth object that signs the call; None sends it as it is.
 
     Raises:
-        TokenUnavailableError: No whole answer came, or a larger one than any token; it tells by `repeatable` whether
-            the call is sure not to have reached the provider.
+        TokenUnavailableError: No whole answer came, or a larger one than *request* allows; it tells by `repeatable`
+            whether the call is sure not to have reached the provider.
     """
     library = through if isinstance(through, str) else library_of(through)
     assert library is not None  # noqa: S101 - check_client has seen it
@@ -143,8 +143,8 @@ def _call_requests(session: Any, request: HttpRequest, timeout: float, auth: obj
         stream=True,
         timeout=timeout,
     ) as response:
-        # Byte by byte, for larger pieces are gathered without a look at the clock; an answer has a few hundred.
-        body = _read(response.iter_content(1), timeout)
+        # In 2**16 pieces at most, a token's answer byte by byte: larger ones are gathered without a look at the clock.
+        body = _read(response.iter_content(request.largest // LARGEST_REPLY), request, timeout)
         return HttpReply(response.status_code, _lower(response.headers), body)
 
 
@@ -160,7 +160,7 @@ def _call_httpx(client: Any, request: HttpRequest, timeout: float, auth: object 
         body = response.content if response.is_stream_consumed else b""
         return HttpReply(response.status_code, _lower(response.headers), body)
     try:
-        return HttpReply(response.status_code, _lower(response.headers), _read(response.iter_bytes(), timeout))
+        return HttpReply(response.status_code, _lower(response.headers), _read(response.iter_bytes(), request, timeout))
     finally:
         response.close()
 
@@ -175,19 +175,17 @@ def _as_it_is(response: Any, **_: Any) -> Any:
     return response
 
 
-def _read(pieces: Iterable[bytes], timeout: float) -> bytes:
+def _read(pieces: Iterable[bytes], request: HttpRequest, timeout: float) -> bytes:
     """Join *pieces*, but neither endlessly nor without end in sight."""
     until = time.monotonic() + timeout
     body = bytearray()
     for piece in pieces:
         body += piece
-        if len(body) > LARGEST_REPLY:
-            message = (
-                f"the token endpoint's answer is longer than {LARGEST_REPLY} bytes; check that its address is right"
-            )
+        if len(body) > request.largest:
+            message = f"the answer of {request.url} is longer than {request.largest} bytes; check that address"
             raise TokenUnavailableError(message)
         if time.monotonic() > until:
-            raise TokenUnavailableError(f"the token endpoint's answer did not end within {timeout} seconds; try later")
+            raise TokenUnavailableError(f"the answer of {request.url} did not end within {timeout} seconds; try later")
     return bytes(body)
 
 

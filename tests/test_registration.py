@@ -490,6 +490,19 @@ def test_creating_an_integration(foxy: Emulator) -> None:
     assert ended.ok
 
 
+@pytest.mark.parametrize("library", [requests.Session, httpx.Client], ids=["requests", "httpx"])
+def test_a_store_of_many_attributes_has_integrations(foxy: Emulator, library: Callable[[], Any]) -> None:
+    """A store that embeds what its owner has put there is read like any other."""
+    attributes = [{"name": f"name-{number}", "value": "x" * 1000} for number in range(80)]
+    links = {"fx:integrations": {"href": f"{foxy.store_url}/integrations"}}
+    foxy.fail(200, body={"_links": links, "_embedded": {"fx:attributes": attributes}}, path=foxy.store_url)
+    with library() as http:
+        client = OAuthClient(foxy.client_id, foxy.client_secret, environment=foxy.environment, http=http)
+        made = create_integration(client.auth(foxy.grant(STORE_FULL_ACCESS)), project_name="Books")
+
+    assert foxy.is_live(made.token.access_token)
+
+
 def test_only_a_store_has_integrations(foxy: Emulator) -> None:
     """The API home of another scope links to no store."""
     with pytest.raises(RegistrationError, match="no link fx:store here"):

@@ -24,7 +24,7 @@ import requests
 import trustme
 from sources import PATIENCE, FakeClock, auth_for, expired, source_for
 
-from foxy_auth._protocol import LARGEST_REPLY, Client, refresh_request
+from foxy_auth._protocol import LARGEST_REPLY, LARGEST_RESOURCE, Client, refresh_request, resource_request
 from foxy_auth._transport import check_client, installed_library, library_of, send
 from foxy_auth.auth import FoxyAuth
 from foxy_auth.environment import Environment
@@ -325,6 +325,28 @@ def test_an_answer_without_end_is_cut_off(foxy: Emulator, library: str) -> None:
     foxy.oversize(2**30)
     with pytest.raises(TokenUnavailableError, match=f"longer than {LARGEST_REPLY} bytes"):
         source_for(foxy, expired(foxy)).token(via=library)
+
+
+@library
+@pytest.mark.parametrize("size", [LARGEST_RESOURCE, LARGEST_RESOURCE + 1], ids=["largest", "too large"])
+def test_a_resource_may_be_larger_than_a_token(library: str, size: int) -> None:
+    """R14: A resource of the API, which embeds others, is read up to a limit of its own, and the error names it."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(size))
+        handler.end_headers()
+        with suppress(OSError):  # the client has hung up
+            handler.wfile.write(b" " * size)
+
+    with Server(answer) as server:
+        request = resource_request(f"{server.url}/stores/1", api_version="1", fields={})
+        if size > LARGEST_RESOURCE:
+            too_long = rf"^the answer of {request.url} is longer than {LARGEST_RESOURCE} bytes"
+            with pytest.raises(TokenUnavailableError, match=too_long):
+                send(request, through=library, timeout=PATIENCE)
+        else:
+            assert len(send(request, through=library, timeout=PATIENCE).body) == size
 
 
 @library
