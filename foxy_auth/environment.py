@@ -191,5 +191,8 @@ SANDBOX = Environment(
 
 def known_environment(api: str) -> Environment:
     """Return the environment whose API home is *api*: one of the provider's, if it is one of theirs."""
-    known = {environment.api: environment for environment in (PRODUCTION, FOXY_IO, SANDBOX)}
-    return (known.get(api.rstrip("/")) if isinstance(api, str) else None) or Environment(api=api)
+    given = Environment(api=api)
+    if urlsplit(api).path.strip("/"):
+        return given
+    known = {Origin.of(environment.api): environment for environment in (PRODUCTION, FOXY_IO, SANDBOX)}
+    return known.get(Origin.of(api), given)

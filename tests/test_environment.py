@@ -14,7 +14,7 @@ from laws import LAW, WIDE_LAW
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
 
-from foxy_auth.environment import FOXY_IO, PRODUCTION, SANDBOX, Environment, Origin
+from foxy_auth.environment import FOXY_IO, PRODUCTION, SANDBOX, Environment, Origin, known_environment
 
 LOOPBACK = Environment(api="http://127.0.0.1:8080", origins=("http://[::1]:8080", "http://localhost:8080"))
 
@@ -264,6 +264,30 @@ def test_refuses_unsafe_addresses(field: str, url: Any, kind: type[Exception]) -
 
     with pytest.raises(kind, match=field):
         Environment(**fields)
+
+
+@pytest.mark.parametrize(
+    "api",
+    [
+        "https://api.foxycart.com",
+        "https://api.foxycart.com/",
+        "https://API.FoxyCart.com/",
+        "https://api.foxycart.com:443/",
+        "HTTPS://api.foxycart.com:",
+    ],
+)
+def test_the_providers_own_home_is_known_however_it_is_spelt(api: str) -> None:
+    """RFC 6454, section 5: Origins are compared, and not the letters of addresses."""
+    assert known_environment(api) is PRODUCTION
+
+
+@pytest.mark.parametrize(
+    "api", ["https://api.foxycart.com/v2", "https://api.foxycart.com:8443", "https://api.foxycart.com.evil.example"]
+)
+def test_another_home_is_an_installation_of_its_own(api: str) -> None:
+    """A home at another place is not the provider's own, so its endpoints lie below it."""
+    assert known_environment(api) == Environment(api=api)
+    assert known_environment(api).token_endpoint == f"{api}/token"
 
 
 def test_refuses_origins_as_one_text() -> None:
