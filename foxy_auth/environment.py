@@ -103,6 +103,8 @@ class Environment:
             origins: Further addresses of the same API whose requests carry the token too.
         """
         home = _checked("api", api)
+        if "?" in api or "#" in api:
+            raise ValueError("Environment.api takes an address without '?' and '#': other addresses are built upon it")
         if isinstance(origins, str):
             raise TypeError("Environment.origins takes a collection of addresses, not one text")
         stem = api.rstrip("/")

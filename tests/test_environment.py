@@ -267,6 +267,15 @@ def test_refuses_unsafe_addresses(field: str, url: Any, kind: type[Exception]) -
 
 
 @pytest.mark.parametrize(
+    "api", ["https://api.foxycart.com?x=1", "https://api.foxycart.com/?", "https://a.example/#top"]
+)
+def test_refuses_an_api_home_that_nothing_can_be_built_upon(api: str) -> None:
+    """R24: The endpoints lie below the API home, so it has neither a query nor a fragment."""
+    with pytest.raises(ValueError, match=r"Environment\.api takes an address without '\?' and '#'"):
+        Environment(api=api)
+
+
+@pytest.mark.parametrize(
     "api",
     [
         "https://api.foxycart.com",
