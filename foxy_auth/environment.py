@@ -74,7 +74,7 @@ class Environment:
         origins: The origins whose requests carry the token.
 
     Raises:
-        TypeError, ValueError: An address is not text, or is neither https nor on loopback.
+        TypeError, ValueError: An address is not text, not plain, or neither https nor on loopback.
     """
 
     api: str
@@ -171,6 +171,8 @@ def _checked(name: str, url: object) -> Origin:
         raise ValueError(
             f"Environment.{name} must be https, because secrets travel there (plain http only on loopback)"
         )
+    if not origin.host.isascii():
+        raise ValueError(f"Environment.{name} takes a host in ASCII (xn--…), for that is what clients send")
     return origin
 
 

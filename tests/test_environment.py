@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import requests
 from hypothesis import example, given
 from hypothesis import strategies as st
 from laws import LAW, WIDE_LAW
@@ -253,6 +254,7 @@ def test_takes_safe_addresses(url: str) -> None:
         pytest.param("api.foxycart.com", ValueError, id="no scheme"),
         pytest.param("ftp://api.foxycart.com", ValueError, id="another scheme"),
         pytest.param("https://[fe80::1%25eth0]", ValueError, id="IPv6 of one network card"),
+        pytest.param("https://b\u00fccher.example", ValueError, id="host not ASCII"),
         pytest.param("", ValueError, id="nothing"),
         pytest.param(b"https://api.foxycart.com", TypeError, id="bytes"),
         pytest.param(443, TypeError, id="a number"),
@@ -297,6 +299,15 @@ def test_another_home_is_an_installation_of_its_own(api: str) -> None:
     """A home at another place is not the provider's own, so its endpoints lie below it."""
     assert known_environment(api) == Environment(api=api)
     assert known_environment(api).token_endpoint == f"{api}/token"
+
+
+def test_a_host_beyond_ascii_is_taken_as_clients_send_it() -> None:
+    """RFC 3490: Clients ask for xn--…, so that a host in letters of its own would never see a token."""
+    with pytest.raises(ValueError, match=r"Environment\.api takes a host in ASCII \(xn--…\)"):
+        Environment(api="https://b\u00fccher.example")
+    sent = requests.Request("GET", "https://b\u00fccher.example/").prepare()
+
+    assert Environment(api="https://xn--bcher-kva.example").covers(sent.url or "")
 
 
 def test_refuses_origins_as_one_text() -> None:
