@@ -174,6 +174,16 @@ say("done")
 """,
             id="trio",
         ),
+        pytest.param(
+            """
+auth = make_auth(on_token=save, refresh_ahead=10**6)
+auth.get_token()
+say("done")
+auth.flush()
+os._exit(0)
+""",
+            id="flushed, then os._exit",
+        ),
     ],
 )
 def test_a_program_that_ends_saves_its_token(rotating: Emulator, tmp_path: Path, code: str) -> None:
