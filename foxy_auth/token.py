@@ -48,6 +48,8 @@ class Token:
             _check_text(name, getattr(self, name))
         if self.refresh_token is not None:
             _check_text("refresh_token", self.refresh_token)
+            if any("\ud800" <= character <= "\udfff" for character in self.refresh_token):
+                raise ValueError("Token.refresh_token must be text that can be sent, without half characters")
         for name in ("expires_at", "obtained_at"):
             _check_instant(name, getattr(self, name))
         if not self.access_token or not all("!" <= character <= "~" for character in self.access_token):
@@ -96,10 +98,11 @@ class Token:
             raise TypeError(f"Token.from_dict takes a mapping, not {type(fields).__name__}")
         if "access_token" not in fields:
             raise ValueError("these fields are no token: access_token is missing")
+        refresh_token = fields.get("refresh_token")
         scope: Any = fields.get("scope") or ""  # requests-oauthlib keeps a list
         return cls(
             access_token=fields["access_token"],
-            refresh_token=fields.get("refresh_token") or None,
+            refresh_token=None if refresh_token == "" else refresh_token,
             expires_at=_instant("expires_at", fields.get("expires_at")),
             obtained_at=_instant("obtained_at", fields.get("obtained_at")),
             scope=scope if isinstance(scope, str) else " ".join(scope),

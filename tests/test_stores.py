@@ -425,6 +425,21 @@ def test_what_is_no_record_at_all(tmp_path: Path, make: Callable[[Path], object]
         FileStore(tmp_path / "token.json").load()
 
 
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_one_flipped_byte(tmp_path: Path, client: redis.Redis, place: str, kind: str) -> None:
+    """A byte that is no text is damage, which no request is sent with; a save keeps it aside as it is."""
+    store: TokenStore = FileStore(tmp_path / "token") if kind == "file" else RedisStore(client, place)
+    damaged = json.dumps({**TOKEN.to_dict(), "version": 1}).encode().replace(b"refresh-token", b"refresh\xfftoken")
+    (tmp_path / "token").write_bytes(damaged)
+    client.set(place, damaged)
+    with pytest.raises(StoreError, match="damaged"):
+        store.load()
+    store.save(NEWER)
+
+    assert store.load() == NEWER
+    assert damaged == ((tmp_path / "token.damaged").read_bytes() if kind == "file" else client.get(f"{place}:damaged"))
+
+
 def test_a_newer_version_of_the_record(tmp_path: Path) -> None:
     """A record of a version to come is an error that says to update, not a damaged one."""
     path = tmp_path / "token.json"

@@ -99,6 +99,12 @@ def test_reads_what_others_have_stored(stored: dict[str, Any], expires_at: float
     assert (token.access_token, token.refresh_token, token.expires_at) == (ACCESS, REFRESH, expires_at)
 
 
+@pytest.mark.parametrize("absent", [{}, {"refresh_token": None}, {"refresh_token": ""}], ids=repr)
+def test_a_grant_without_a_refresh_token(absent: dict[str, Any]) -> None:
+    """A refresh token that is missing, None or empty is none; anything else that is no text is refused."""
+    assert Token.from_dict({"access_token": ACCESS, **absent}).refresh_token is None
+
+
 @pytest.mark.parametrize("stored", [AUTHLIB, REQUESTS_OAUTHLIB], ids=["authlib", "requests-oauthlib"])
 def test_reads_scopes_as_text_or_list(stored: dict[str, Any]) -> None:
     """A stored scope means the same as text and as a list."""
@@ -196,6 +202,10 @@ SECRET = "fake-secret-that-must-not-show"
         pytest.param({"access_token": f"{SECRET}é"}, ValueError, "access_token", id="not ASCII"),
         pytest.param({"refresh_token": SECRET.encode()}, TypeError, "refresh_token", id="refresh token as bytes"),
         pytest.param({"refresh_token": [SECRET]}, TypeError, "refresh_token", id="refresh token as a list"),
+        pytest.param({"refresh_token": []}, TypeError, "refresh_token", id="refresh token as an empty list"),
+        pytest.param({"refresh_token": False}, TypeError, "refresh_token", id="refresh token as a truth"),
+        pytest.param({"refresh_token": 0}, TypeError, "refresh_token", id="refresh token as zero"),
+        pytest.param({"refresh_token": f"{SECRET}\ud800"}, ValueError, "refresh_token", id="half a character"),
         pytest.param({"expires_at": "soon"}, ValueError, "expires_at", id="expiry as a word"),
         pytest.param({"expires_at": True}, TypeError, "expires_at", id="expiry as a truth"),
         pytest.param({"expires_at": float("nan")}, ValueError, "expires_at", id="expiry not a number"),

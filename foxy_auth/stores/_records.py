@@ -73,6 +73,7 @@ class Records:
         if len(record) > LARGEST_RECORD:
             raise StoreError(f"the stored token is longer than {LARGEST_RECORD} characters, so it is none of ours")
         try:
+            record.encode()  # bytes that are no text have come as half characters
             fields: Any = json.loads(self._decrypted(record))
         except (ValueError, RecursionError):
             raise StoreError("the stored token is damaged: it is no JSON") from None

@@ -79,7 +79,7 @@ class FileStore:
     def _record(self) -> str | None:
         try:
             with self._path.open("rb") as file:
-                return file.read(LARGEST_RECORD + 1).decode("utf-8", errors="replace")
+                return file.read(LARGEST_RECORD + 1).decode("utf-8", errors="surrogateescape")
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -110,7 +110,7 @@ class RedisStore(ConditionalStore):
         return record if record or self._redis.exists(self._key) else None
 
     def _text(self, seen: bytes | str | None) -> str | None:
-        return seen.decode("utf-8", errors="replace") if isinstance(seen, bytes) else seen
+        return seen.decode("utf-8", errors="surrogateescape") if isinstance(seen, bytes) else seen
 
     def _write(self, record: str, seen: bytes | str | None) -> str | None:
         return record if self._redis.eval(_REPLACE, 1, self._key, seen or "", record) else None
