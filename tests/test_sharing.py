@@ -582,7 +582,7 @@ def test_a_login_over_a_damaged_record(foxy: Emulator, tmp_path: Path) -> None:
     auth.flush()
 
     assert FileStore(path).load() == auth.token
-    assert (tmp_path / "token.json.damaged").read_text() == "{"
+    assert (tmp_path / "token.json.1.damaged").read_text() == "{"
 
 
 def test_one_thread_does_it_all(foxy: Emulator) -> None:

@@ -401,6 +401,30 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["token.json"]
 
 
+def test_a_full_disk_and_a_damaged_record(tmp_path: Path) -> None:
+    """A damaged record stays where it is until its successor is on the disk: its place is never empty meanwhile."""
+    store = FileStore(tmp_path / "token.json")
+    (tmp_path / "token.json").write_text("{")
+    said = as_somebody_else(store, "save", limit=50)
+
+    assert said.startswith("StoreError")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"token.json": "{"}
+
+
+def test_every_damaged_record_is_kept(tmp_path: Path) -> None:
+    """A damaged record does not take the place of an earlier one that was kept aside."""
+    store = FileStore(tmp_path / "token.json")
+    for damaged in ("{first", "{second"):
+        (tmp_path / "token.json").write_text(damaged)
+        store.save(TOKEN)
+    kept = sorted(tmp_path.glob("*.damaged"))
+
+    assert [(path.name, path.read_text()) for path in kept] == [
+        ("token.json.1.damaged", "{first"),
+        ("token.json.2.damaged", "{second"),
+    ]
+
+
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     """A file of 100 MB is refused without being read."""
     path = tmp_path / "token.json"
@@ -437,7 +461,9 @@ def test_one_flipped_byte(tmp_path: Path, client: redis.Redis, place: str, kind:
     store.save(NEWER)
 
     assert store.load() == NEWER
-    assert damaged == ((tmp_path / "token.damaged").read_bytes() if kind == "file" else client.get(f"{place}:damaged"))
+    assert damaged == (
+        (tmp_path / "token.1.damaged").read_bytes() if kind == "file" else client.get(f"{place}:damaged")
+    )
 
 
 def test_a_newer_version_of_the_record(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from glob import escape
+from itertools import count
 from pathlib import Path
 
 from foxy_auth.errors import StoreError
@@ -61,16 +63,15 @@ class FileStore:
             raise StoreError(f"{self._path}: {error}; repair or move the file") from None
 
     def save(self, token: Token) -> None:
-        """Put *token* in the place of the former; a damaged record is kept aside, with `.damaged` behind its name."""
-        try:
-            make_private(self._path.parent)
-            former = self._record()
+        """Put *token* in the place of the former; a damaged one is kept aside, as `….1.damaged`, and none is lost."""
+        former = self._record()
+        record = self._records.written(token, former)
+        with self._reported(), self._new_file(record.encode()) as name:
             if former is not None and self._records.damaged(former):
-                self._path.replace(f"{self._path}.damaged")
-            self._replace(self._records.written(token, former))
+                self._path.replace(self._aside())
+            os.replace(name, self._path)  # noqa: PTH105 - both names are text here
+            self._sync_folder()
             self._sweep()
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be written ({error.strerror}); repair its folder") from error
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
         """Keep all processes of this machine out; `TimeoutError` after *timeout* seconds."""
@@ -85,19 +86,32 @@ class FileStore:
         except OSError as error:
             raise StoreError(f"{self._path} cannot be read ({error.strerror}); repair it") from error
 
-    def _replace(self, record: str) -> None:
+    @contextmanager
+    def _reported(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be written ({error.strerror}); repair its folder") from error
+
+    @contextmanager
+    def _new_file(self, content: bytes) -> Generator[str]:
+        """Write *content* beside the record, and to the disk; remove the file, unless it takes another name."""
+        make_private(self._path.parent)
         handle, name = tempfile.mkstemp(".new", f".{self._path.name}.", dir=self._path.parent)  # made with mode 0600
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(record)
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(name, self._path)  # noqa: PTH105 - both names are text here
-            self._sync_folder()
-        except BaseException:
-            with suppress(OSError):  # the disk may be gone altogether
+            yield name
+        finally:
+            with suppress(OSError):  # it has its place, or the disk is gone altogether
                 os.unlink(name)  # noqa: PTH108
-            raise
+
+    def _aside(self) -> Path:
+        """Return a name for a damaged record, which no earlier one has."""
+        names = (Path(f"{self._path}.{number}.damaged") for number in count(1))
+        return next(name for name in names if not name.exists())
 
     def _sweep(self) -> None:
         """Remove what writers have left that were killed: it has a token in it."""
