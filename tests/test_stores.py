@@ -389,16 +389,34 @@ def test_a_read_only_folder(open_folder: Path) -> None:
     assert store.load() == TOKEN
 
 
-def test_a_full_disk(tmp_path: Path) -> None:
-    """A record that does not fit is an error; the former one is still there, whole, and nothing else."""
+@pytest.mark.parametrize("deed", ["lock", "save"])
+def test_a_full_disk(tmp_path: Path, deed: str) -> None:
+    """Where no record fits, none is asked for, nor saved; the former one is still there, whole, and nothing else."""
     store = FileStore(tmp_path / "token.json")
-    store.save(TOKEN)
-    said = as_somebody_else(store, "save", limit=50)
+    with store.lock(1.0):
+        store.save(TOKEN)
+    said = as_somebody_else(store, deed, limit=50)
 
     assert said.startswith("StoreError")
     assert "File too large" in said
     assert store.load() == TOKEN
-    assert [path.name for path in tmp_path.iterdir()] == ["token.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["token.json", "token.json.lock"]
+
+
+@pytest.mark.parametrize("rights", [0o555, 0o1777], ids=oct)
+@pytest.mark.parametrize("deed", ["lock", "save"])
+def test_what_can_be_locked_but_not_saved(open_folder: Path, deed: str, rights: int) -> None:
+    """Nobody gets the lock, and so asks for a token, who could not save it: in that folder, over that file."""
+    store = FileStore(open_folder / "token.json")
+    with store.lock(1.0):
+        store.save(TOKEN)
+    (open_folder / "token.json").chmod(0o644)
+    (open_folder / "token.json.lock").chmod(0o666)
+    open_folder.chmod(rights)
+    said = as_somebody_else(store, deed)
+
+    assert said.startswith(f"StoreError {open_folder / 'token.json'} cannot be written")
+    assert store.load() == TOKEN
 
 
 def test_a_full_disk_and_a_damaged_record(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from glob import escape
 from itertools import count
 from pathlib import Path
@@ -73,9 +73,20 @@ class FileStore:
             self._sync_folder()
             self._sweep()
 
-    def lock(self, timeout: float) -> AbstractContextManager[object]:
-        """Keep all processes of this machine out; `TimeoutError` after *timeout* seconds."""
-        return locked_file(f"{self._path}.lock", timeout)
+    @contextmanager
+    def lock(self, timeout: float) -> Generator[None]:
+        """
+        Keep all processes of this machine out.
+
+        Raises:
+            TimeoutError: Another holds the lock for *timeout* seconds.
+
+            StoreError: There is none to be had, or no record could be saved; so nobody asks for a token in vain.
+        """
+        with locked_file(f"{self._path}.lock", timeout):
+            with self._reported(), self._new_file(os.urandom(LARGEST_RECORD)):
+                pass
+            yield
 
     def _record(self) -> str | None:
         try:
@@ -97,6 +108,8 @@ class FileStore:
     def _new_file(self, content: bytes) -> Generator[str]:
         """Write *content* beside the record, and to the disk; remove the file, unless it takes another name."""
         make_private(self._path.parent)
+        with suppress(FileNotFoundError):
+            self._path.open("r+b").close()  # what may not be written must not be replaced either
         handle, name = tempfile.mkstemp(".new", f".{self._path.name}.", dir=self._path.parent)  # made with mode 0600
         try:
             with os.fdopen(handle, "wb") as file:
