@@ -538,6 +538,20 @@ def test_keys_that_could_lead_elsewhere(tmp_path: Path, key: Any) -> None:
         FileStore(tmp_path / "token").for_key(key)
 
 
+def test_names_that_are_too_long(tmp_path: Path) -> None:
+    """A name that leaves no room for those of the files beside it is refused at once; the longest that does serves."""
+    longest = FileStore(tmp_path / "token").for_key("x" * 234)
+    with longest.lock(1.0):
+        longest.save(TOKEN)
+    longest._path.write_text("{")
+    longest.save(NEWER)
+    for make in (lambda: FileStore(tmp_path / "token").for_key("x" * 235), lambda: FileStore(tmp_path / ("ü" * 121))):
+        with pytest.raises(ValueError, match="240 bytes"):
+            make()
+
+    assert longest.load() == NEWER
+
+
 def test_the_file_is_kept_by_key(tmp_path: Path) -> None:
     """Each key has its own file beside the first."""
     FileStore(tmp_path / "token.json").for_key("store-123").save(TOKEN)

@@ -17,6 +17,7 @@ from foxy_auth.stores._records import LARGEST_RECORD, Key, Records, check_key
 from foxy_auth.token import Token
 
 ABANDONED = 60.0  # seconds after which a new record that has not taken its place never will
+LONGEST_NAME = 240  # of the 255 bytes that systems take; the rest stands around the name of a new record
 
 
 class FileStore:
@@ -44,6 +45,8 @@ class FileStore:
         """
         require_filelock()
         self._path = Path(path).expanduser().resolve()
+        if len(os.fsencode(self._path.name)) > LONGEST_NAME:
+            raise ValueError(f"FileStore takes a file's name of {LONGEST_NAME} bytes at most, its key included")
         self._records = Records(key)
 
     def for_key(self, key: str) -> FileStore:
