@@ -458,13 +458,27 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff" * 100)], ids=["folder", "bytes"]
+    "make",
+    [Path.mkdir, lambda path: path.write_bytes(b"\xff" * 100), lambda path: path.symlink_to(path)],
+    ids=["folder", "bytes", "link to itself"],
 )
 def test_what_is_no_record_at_all(tmp_path: Path, make: Callable[[Path], object]) -> None:
-    """A folder, or bytes that are no text, are errors that name the path."""
+    """A folder, bytes that are no text, or a link that leads nowhere are errors that name the path."""
     make(tmp_path / "token.json")
     with pytest.raises(StoreError, match=r"token\.json"):
         FileStore(tmp_path / "token.json").load()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no such pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """What would keep its reader waiting for ever is an error, to a reader and to a writer, and stays."""
+    store = FileStore(tmp_path / "token.json")
+    os.mkfifo(tmp_path / "token.json")
+    for deed in (store.load, lambda: store.save(TOKEN)):
+        with pytest.raises(StoreError, match="is no file"):
+            deed()
+
+    assert (tmp_path / "token.json").is_fifo()
 
 
 @pytest.mark.parametrize("kind", ["file", "redis"])

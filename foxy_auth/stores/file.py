@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from itertools import count
 from pathlib import Path
+from stat import S_ISREG
 
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._file_lock import locked_file, make_private, require_filelock
@@ -44,7 +45,7 @@ class FileStore:
             ImportError: The package filelock is not installed.
         """
         require_filelock()
-        self._path = Path(path).expanduser().resolve()
+        self._path = Path(os.path.realpath(Path(path).expanduser()))  # which a loop of links does not stop
         if len(os.fsencode(self._path.name)) > LONGEST_NAME:
             raise ValueError(f"FileStore takes a file's name of {LONGEST_NAME} bytes at most, its key included")
         self._records = Records(key)
@@ -93,6 +94,8 @@ class FileStore:
 
     def _record(self) -> str | None:
         try:
+            if not S_ISREG(self._path.stat().st_mode):  # to open a pipe would wait for its other end
+                raise StoreError(f"{self._path} is no file; move what is there")
             with self._path.open("rb") as file:
                 return file.read(LARGEST_RECORD + 1).decode("utf-8", errors="surrogateescape")
         except FileNotFoundError:
