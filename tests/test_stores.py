@@ -559,9 +559,10 @@ def test_names_that_are_too_long(tmp_path: Path) -> None:
         longest.save(TOKEN)
     longest._path.write_text("{")
     longest.save(NEWER)
-    for make in (lambda: FileStore(tmp_path / "token").for_key("x" * 235), lambda: FileStore(tmp_path / ("ü" * 121))):
-        with pytest.raises(ValueError, match="240 bytes"):
-            make()
+    with pytest.raises(ValueError, match="240 bytes"):
+        FileStore(tmp_path / "token").for_key("x" * 235)
+    with pytest.raises(ValueError, match="240 bytes"):
+        FileStore(tmp_path / ("ü" * 121))
 
     assert longest.load() == NEWER
 
@@ -622,13 +623,20 @@ def test_plain_text_is_refused_where_a_key_was_agreed_on(tmp_path: Path) -> None
         FileStore(tmp_path / "token.json", key=Fernet.generate_key()).load()
 
 
-@pytest.mark.parametrize("key", ["", "short", b"short", [], ["short"]], ids=repr)
+@pytest.mark.parametrize("key", ["", "short", b"short", [], ["short"], 7], ids=repr)
 def test_a_key_that_is_none(tmp_path: Path, key: Any) -> None:
     """What is no key is refused at once, by an error that does not show it."""
     with pytest.raises(ValueError, match=r"Fernet\.generate_key") as caught:
         FileStore(tmp_path / "token.json", key=key)
 
     assert "short" not in str(caught.value)
+
+
+def test_keys_without_an_order(tmp_path: Path) -> None:
+    """Several keys of which none is the first are refused at once: it would encrypt by chance."""
+    keys: Any = {Fernet.generate_key(), Fernet.generate_key()}
+    with pytest.raises(ValueError, match="or several in a list"):
+        FileStore(tmp_path / "token.json", key=keys)
 
 
 # --- keyrings ------------------------------------------------------------------------------------------------------

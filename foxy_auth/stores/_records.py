@@ -103,9 +103,9 @@ def check_key(key: str) -> str:
 def _fernet(key: Key) -> Any:
     from cryptography.fernet import Fernet, MultiFernet
 
-    keys = [key] if isinstance(key, str | bytes) else list(key)
-    if not keys:
-        raise ValueError("key takes a Fernet key, or several; make one by cryptography.fernet.Fernet.generate_key()")
+    keys = [key] if isinstance(key, str | bytes) else key
+    if not isinstance(keys, Sequence) or not keys:
+        raise ValueError("key takes one Fernet key, or several in a list; make one by Fernet.generate_key()")
     try:
         return MultiFernet([Fernet(one) for one in keys])
     except (ValueError, TypeError):
