@@ -25,9 +25,9 @@ class FileStore:
     """
     Keeps the token in a file that only its owner can read.
 
-    A new record is written beside the old one and then takes its place, so that it is there whole or not at all. The
-    lock is one of the operating system's, on a file of its own, and is freed when its holder dies. Network file systems
-    are not supported.
+    A new record is written beside the old one and then takes its place, so that it is there whole or not at all; a hard
+    link keeps the old one. The lock is one of the operating system's, on a file of its own, and is freed when its
+    holder dies. Network file systems are not supported.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, key: Key | None = None) -> None:
