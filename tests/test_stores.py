@@ -737,6 +737,18 @@ def test_the_lock_beside_a_keyring(tmp_path: Path, clean_environment: Path) -> N
     assert mode(tmp_path / "mine" / "lock") == 0o600
 
 
+def test_each_key_of_a_keyring_has_its_lock(tmp_path: Path) -> None:
+    """Who holds the lock of one grant keeps nobody from another, also where the lock file has been chosen."""
+    backend = KeptKeyring(tmp_path / "keyring.json")
+    store = KeyringStore("made-up-program", "ann", backend=backend, lock_path=tmp_path / "lock")
+    with store.lock(0.0), store.for_key("one").lock(0.0), store.for_key("other").lock(0.0):
+        names = sorted(path.name for path in tmp_path.glob("lock*"))
+        with pytest.raises(TimeoutError), store.for_key("one").lock(0.0):
+            pass
+
+    assert names == ["lock", "lock.one", "lock.other"]
+
+
 # --- Redis ---------------------------------------------------------------------------------------------------------
 
 

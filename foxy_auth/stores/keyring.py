@@ -59,7 +59,8 @@ class KeyringStore:
 
             timeout: Seconds that a call to the keyring may take, unlocking included.
 
-            lock_path: The lock file; by default in the folder where the user's programs keep their state.
+            lock_path: The lock file, and with a key behind its name that of `for_key`; by default in the folder where
+                the user's programs keep their state.
 
             limit: The longest record in characters; by default 1,280 with Windows' keyring, which keeps no more.
 
@@ -83,7 +84,8 @@ class KeyringStore:
     def for_key(self, key: str) -> KeyringStore:
         """Return the store of another grant: the same user, a slash and *key*."""
         other = KeyringStore.__new__(KeyringStore)
-        other.__dict__.update(vars(self), _user=f"{self._user}/{check_key(key)}")
+        lock_path = self._lock_path and self._lock_path.with_name(f"{self._lock_path.name}.{check_key(key)}")
+        other.__dict__.update(vars(self), _user=f"{self._user}/{check_key(key)}", _lock_path=lock_path)
         return other
 
     def load(self) -> Token | None:
