@@ -737,6 +737,16 @@ def test_the_lock_beside_a_keyring(tmp_path: Path, clean_environment: Path) -> N
     assert mode(tmp_path / "mine" / "lock") == 0o600
 
 
+def test_the_lock_beside_a_keyring_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that cron starts, without the settings of a desktop, is kept out by one of the desktop."""
+    store = KeyringStore("made-up-program", "ann", backend=KeptKeyring(tmp_path / "keyring.json"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    with store.lock(1.0):
+        monkeypatch.delenv("XDG_STATE_HOME")
+        with pytest.raises(TimeoutError), store.lock(0.0):
+            pass
+
+
 def test_each_key_of_a_keyring_has_its_lock(tmp_path: Path) -> None:
     """Who holds the lock of one grant keeps nobody from another, also where the lock file has been chosen."""
     backend = KeptKeyring(tmp_path / "keyring.json")

@@ -189,9 +189,9 @@ def _name(backend: Any) -> str:
 
 
 def _state_folder() -> Path:
-    """Return where the user's programs keep their state: always the same place, or the lock would be none."""
+    """Return where the user's programs keep their state, whoever starts them, be it cron: or the lock would be none."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "foxy_auth"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "foxy_auth"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "foxy_auth"
+    return Path.home() / ".local" / "state" / "foxy_auth"
