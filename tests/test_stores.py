@@ -33,6 +33,7 @@ from foxy_auth.errors import StoreError
 from foxy_auth.stores import FileStore, KeyringStore, MemoryStore, RedisStore, SQLAlchemyStore, TokenStore
 from foxy_auth.stores._records import Records
 from foxy_auth.testing import TOKEN, StoreContract, in_fork
+from foxy_auth.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -621,6 +622,21 @@ def test_plain_text_is_refused_where_a_key_was_agreed_on(tmp_path: Path) -> None
     FileStore(tmp_path / "token.json").save(TOKEN)
     with pytest.raises(StoreError, match="does not open with this key, or is not encrypted"):
         FileStore(tmp_path / "token.json", key=Fernet.generate_key()).load()
+
+
+@pytest.mark.parametrize(
+    ("key", "short", "long"),
+    [(None, 65_000, 66_000), (Fernet.generate_key(), 48_000, 50_000)],
+    ids=["plain", "encrypted"],
+)
+def test_what_is_written_can_be_read(tmp_path: Path, key: bytes | None, short: int, long: int) -> None:
+    """A token too long to be read again, encrypted or not, is refused; the former record is still there."""
+    store = FileStore(tmp_path / "token.json", key=key)
+    store.save(Token("x" * short))
+    with pytest.raises(StoreError, match="characters of 65536"):
+        store.save(Token("x" * long))
+
+    assert store.load() == Token("x" * short)
 
 
 @pytest.mark.parametrize("key", ["", "short", b"short", [], ["short"], 7], ids=repr)

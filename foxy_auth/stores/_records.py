@@ -38,13 +38,22 @@ class Records:
         self._fernet: Any = None if key is None else _fernet(key)
 
     def written(self, token: Token, former: str | None = None) -> str:
-        """Return the record of *token*; other fields of the *former* record are taken over, if it can be read."""
+        """
+        Return the record of *token*; other fields of the *former* record are taken over, if it can be read.
+
+        Raises:
+            StoreError: It is longer than what would be read again.
+        """
         try:
             fields = self._fields(former) if former is not None else {}
         except StoreError:
             fields = {}
         record = json.dumps({**fields, **token.to_dict(), "version": VERSION}, separators=(",", ":"))
-        return record if self._fernet is None else self._fernet.encrypt(record.encode()).decode()
+        if self._fernet is not None:
+            record = self._fernet.encrypt(record.encode()).decode()
+        if len(record) > LARGEST_RECORD:
+            raise StoreError(f"this token takes {len(record)} characters of {LARGEST_RECORD}, so it is not stored")
+        return record
 
     def damaged(self, record: str) -> bool:
         """Tell whether a record cannot be read."""
