@@ -21,7 +21,8 @@ class Records:
     Writes and reads records.
 
     A record is a JSON object with the fields of `Token.to_dict` and a `version`. Fields that others have put there
-    stay. With a key it is encrypted (Fernet: AES-128-CBC and HMAC-SHA-256); what is not is then refused.
+    stay. With a key it is encrypted (Fernet: AES-128-CBC and HMAC-SHA-256); what is not is then refused. A record does
+    not name its place, so that it can be moved; hence who can write there can put an older one, or another's, in it.
     """
 
     def __init__(self, key: Key | None = None) -> None:
