@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, TypeVar
 
 import pytest
@@ -40,6 +41,7 @@ MakeStore = Callable[[str], Any]
 Test = TypeVar("Test", bound=Callable[..., None])
 
 PATIENCE = 10.0  # seconds that something may take that must happen
+MEANWHILE = 0.5  # seconds of saving, in which somebody who loads would come upon a gap
 SHORT = 0.2  # seconds to wait for a lock that is not to be had
 
 TOKEN = Token(
@@ -166,13 +168,37 @@ class StoreContract:
             pass
 
     def test_all_parts_of_a_program_see_the_same(self, make_store: MakeStore) -> None:
-        """What one object has saved, another one of the same key loads, at once and in both directions."""
+        """What one object has saved, another one of the same key loads, at once, in both directions and every time."""
         one, other = make_store("one"), make_store("one")
-        one.save(TOKEN)
-        seen = other.load()
-        other.save(replace(TOKEN, access_token="made-up-newer"))
+        tokens = [replace(TOKEN, access_token=f"made-up-{number}") for number in range(4)]
+        seen: list[Token] = []
+        for token, (writer, reader) in zip(tokens, [(one, other), (other, one)] * 2, strict=True):
+            writer.save(token)
+            seen.append(reader.load())
 
-        assert (seen, one.load().access_token) == (TOKEN, "made-up-newer")
+        assert seen == tokens
+
+    def test_a_token_is_there_whole_or_not_at_all(self, make_store: MakeStore) -> None:
+        """Who loads while others save gets the former token or the new one, never a part, nothing or an error."""
+        tokens = [replace(TOKEN, access_token=letter * 500) for letter in "ab"]
+        make_store("one").save(tokens[0])
+        until = time.monotonic() + MEANWHILE
+
+        def save() -> None:
+            for token in cycle(tokens):
+                make_store("one").save(token)
+                if time.monotonic() > until:
+                    return
+
+        def load() -> Token | None:
+            loaded: Token | None = tokens[0]
+            while loaded in tokens and time.monotonic() < until:
+                loaded = make_store("one").load()
+            return loaded
+
+        _, loaded = _all(save, load)
+
+        assert loaded in tokens
 
     # --- the lock ----------------------------------------------------------------------------------------------------
 

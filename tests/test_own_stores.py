@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from sources import auth_for, expired
 
 from foxy_auth.testing import StoreContract
+from foxy_auth.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +72,56 @@ class TestDictStore(StoreContract):
         auth = auth_for(foxy, expired(foxy), store=store)
 
         assert auth.get_token() == store.load()
+
+
+class Overwriting:
+    """Keeps a promise for as long as nobody looks: its file is empty for a moment."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the token at *path*."""
+        self.path = path
+
+    def load(self) -> Token | None:
+        """Read the file."""
+        return Token.from_dict(json.loads(self.path.read_text())) if self.path.exists() else None
+
+    def save(self, token: Token) -> None:
+        """Write over the former token."""
+        self.path.write_text(json.dumps(token.to_dict()))
+
+
+class Deleting(Overwriting):
+    """Has nothing for a moment."""
+
+    def save(self, token: Token) -> None:
+        """Delete the former token first."""
+        self.path.unlink(missing_ok=True)
+        super().save(token)
+
+
+class Remembering(Overwriting):
+    """Never hears of what others have saved since."""
+
+    seen: Token | None = None
+
+    def load(self) -> Token | None:
+        """Read the file once."""
+        self.seen = self.seen or super().load()
+        return self.seen
+
+
+@pytest.mark.parametrize(
+    ("broken", "promise"),
+    [
+        (Overwriting, StoreContract.test_a_token_is_there_whole_or_not_at_all),
+        (Deleting, StoreContract.test_a_token_is_there_whole_or_not_at_all),
+        (Remembering, StoreContract.test_all_parts_of_a_program_see_the_same),
+    ],
+)
+def test_a_store_that_breaks_its_promise(tmp_path: Path, broken: type[Overwriting], promise: Any) -> None:
+    """The contract finds out what goes wrong only while several parts of a program use the store."""
+    with pytest.raises((AssertionError, OSError, ValueError)):
+        promise(StoreContract(), lambda key: broken(tmp_path / key))
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -84,7 +84,7 @@ class Database:
     @contextmanager
     def connected(self) -> Generator[sqlalchemy.Connection]:
         """Open a connection for a moment."""
-        with self._engine.connect() as connection:
+        with _alone_on(self._engine), self._engine.connect() as connection:
             if _in_memory(self._engine):
                 with connection.begin():
                     yield connection
@@ -160,6 +160,11 @@ def _check(engine: Any) -> None:
 def _in_memory(engine: sqlalchemy.Engine) -> bool:
     place = str(engine.url.database or ":memory:")
     return engine.dialect.name == "sqlite" and (":memory:" in place or engine.url.query.get("mode") == "memory")
+
+
+def _alone_on(engine: sqlalchemy.Engine) -> AbstractContextManager[object]:
+    """Keep other threads from the one connection of a database in memory: their transactions would mix."""
+    return _lock_here(engine, "") if _in_memory(engine) else nullcontext()
 
 
 def _own(engine: Any) -> sqlalchemy.Engine:
