@@ -15,7 +15,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from foxy_auth._client_errors import client_errors
-from foxy_auth._protocol import LARGEST_401, UNAUTHORIZED, VERSION_HEADER, bearer, blames_token, merged_cookies
+from foxy_auth._protocol import LARGEST_401, UNAUTHORIZED, VERSION_HEADER, bearer, blames_token, carries, merged_cookies
 from foxy_auth._transport import library_of
 
 if TYPE_CHECKING:
@@ -104,13 +104,11 @@ class HttpxFace:
         response: httpx.Response = yield _Send(request)
         if response.status_code != UNAUTHORIZED or not self._stayed_here(response):
             return
-        if _carries(response.request, token):
-            body = yield _Read(response)
-            if self._source.futile or not blames_token(response.headers, body):
-                return
-            rejected = token
-        else:
-            rejected = None  # the client has dropped the header on a redirect from one of our origins to another
+        body = yield _Read(response)
+        # Otherwise the client has dropped the header, on a redirect from one of our origins to another.
+        rejected = token if carries(response.request.headers, token) else None
+        if rejected and (self._source.futile or not blames_token(response.headers, body)):
+            return
         token = yield _Ask(rejected)
         if not _rewound(response.request.stream, start):
             return
@@ -164,10 +162,6 @@ class _Veiled(bytes):
 def _sign(request: httpx.Request, token: Token, api_version: str) -> None:
     request.headers["Authorization"] = _Header(bearer(token))
     request.headers.setdefault(VERSION_HEADER, api_version)
-
-
-def _carries(request: httpx.Request, token: Token) -> bool:
-    return bool(request.headers.get("Authorization") == bearer(token))
 
 
 # --- the retry -----------------------------------------------------------------------------------------------------

@@ -136,6 +136,11 @@ def bearer(token: Token) -> str:
     return f"Bearer {token.access_token}"
 
 
+def carries(headers: Mapping[str, str], token: Token) -> bool:
+    """Tell whether *headers*, whose names compare without case, are those of a request that *token* signs."""
+    return headers.get("Authorization") == bearer(token)
+
+
 def merged_cookies(sent: str, fresh: str) -> str:
     """Write a Cookie header with the pairs of *sent*, where *fresh* has none of the same name, and those of *fresh*."""
     pairs = [pair for pair in (*sent.split("; "), *fresh.split("; ")) if pair]

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from weakref import ref
 
 from foxy_auth._client_errors import client_errors
-from foxy_auth._protocol import LARGEST_401, UNAUTHORIZED, VERSION_HEADER, bearer, blames_token, merged_cookies
+from foxy_auth._protocol import LARGEST_401, UNAUTHORIZED, VERSION_HEADER, bearer, blames_token, carries, merged_cookies
 from foxy_auth._source import TokenSource
 from foxy_auth._transport import library_of
 from foxy_auth.environment import Environment
@@ -89,13 +89,11 @@ class _Answer:
         self._strayed |= not self._environment.covers(response.request.url)
         if self._strayed or not self._refused(response):
             return response
-        rejected = None
         body = _body_of_401(response)
         # Otherwise the client library has replaced the header on a redirect, as requests does by netrc.
-        if response.request.headers.get("Authorization") == bearer(self._token):
-            if self._source.futile or not blames_token(response.headers, body):
-                return response
-            rejected = self._token
+        rejected = self._token if carries(response.request.headers, self._token) else None
+        if rejected and (self._source.futile or not blames_token(response.headers, body)):
+            return response
         with client_errors(self._library, response.request):
             self._token = self._source.token(via=self._library, rejected=rejected)
         if not (hasattr(response, "connection") and _rewound(response.request.body, self._start)):

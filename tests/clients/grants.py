@@ -28,6 +28,12 @@ def aged(token: Token, *, left: float, life: float = 7200.0) -> Token:
     return replace(token, expires_at=now + left, obtained_at=now + left - life)
 
 
+def pass_time(auth: FoxyAuth, seconds: float) -> None:
+    """Let the object think that so many *seconds* have passed."""
+    source: Any = auth._source
+    source._clock = replace(source._clock, now=lambda: time.time() + seconds)
+
+
 def record_pauses(auth: FoxyAuth) -> list[float]:
     """Let the pauses between two token calls take no time; return the list of those that were to be made."""
     pauses: list[float] = []

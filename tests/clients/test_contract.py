@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import anyio
 import pytest
 from clients.drivers import LIBRARIES
-from clients.grants import aged, count_boarding, make_auth, record_pauses, secrets_of
+from clients.grants import aged, count_boarding, make_auth, pass_time, record_pauses, secrets_of
 from clients.trickle import FIRST, SECOND, Trickle
 
 from foxy_auth import (
@@ -1008,6 +1008,23 @@ def test_one_connection_is_enough(library: Library, foxy: Emulator, *, shared: b
 
     assert statuses == [(200, True)] * 2
     assert len(foxy.token_calls) == 2
+
+
+@SYNC
+def test_one_connection_is_enough_without_the_header(library: Library, foxy: Emulator) -> None:
+    """R17: so does a 401 after a redirect between own origins, on which the client drops the header."""
+    second = f"http://localhost:{urlsplit(foxy.url).port}"
+    arrival = foxy.hold(foxy.store_url)
+    with library.open(pool=1) as client:
+        environment = Environment(api=foxy.url, origins=(second,))
+        auth = make_auth(foxy, http=client.raw, environment=environment)
+        started = client.start("GET", f"{foxy.url}/redirect?to={second}{urlsplit(foxy.store_url).path}", auth=auth)
+        arrival.wait_for(1)
+        pass_time(auth, 7200)
+        arrival.release()
+        answer = started.result(10)
+
+    assert (answer.status, len(foxy.token_calls)) == (200, 1)
 
 
 def test_one_connection_is_enough_for_many(library: Library, auth: FoxyAuth, foxy: Emulator) -> None:
