@@ -904,6 +904,35 @@ def test_a_client_of_redis_survives_a_pickle(server_url: Callable[[str], str], p
     assert callable(copied(RedisStore(connect_nowhere, place))._client)
 
 
+def test_a_client_that_a_function_makes(server_url: Callable[[str], str], place: str) -> None:
+    """It is one for all threads and grants, and the store can be pickled however often the client was used."""
+    made: list[redis.Redis] = []
+
+    def connect() -> redis.Redis:
+        made.append(connect_oddly(server_url("redis")))
+        return made[-1]
+
+    store = RedisStore(connect, place)
+    together = threading.Barrier(8)
+
+    def load(number: int) -> None:
+        together.wait()
+        store.for_key(f"store-{number}").load()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(load, range(8)))
+    used = RedisStore(partial(connect_oddly, server_url("redis")), place)
+    used.save(TOKEN)
+    again: RedisStore = copied(copied(used))
+
+    assert (len(made), again.load()) == (1, TOKEN)
+
+
+def connect_oddly(url: str) -> redis.Redis:
+    """Make a client that cannot be pickled."""
+    return redis.Redis.from_url(url, redis_connect_func=lambda connection: connection.on_connect())
+
+
 def connect_nowhere() -> redis.Redis:
     """Make a client."""
     return redis.Redis(port=1)
@@ -1031,7 +1060,7 @@ def test_a_database_without_known_locks(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_an_engine_survives_a_pickle_only_whole(tmp_path: Path) -> None:
-    """An engine whose URL does not tell all about it must come by a function, lest its TLS settings get lost."""
+    """An engine whose URL does not tell all must come by a function, used before or not, lest TLS settings get lost."""
     url = f"sqlite:///{tmp_path}/made-up.db"
     plain: SQLAlchemyStore = copied(SQLAlchemyStore(sqlalchemy.create_engine(url)))
     plain.create_table()
@@ -1040,6 +1069,7 @@ def test_an_engine_survives_a_pickle_only_whole(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="a function that makes it"):
         pickle.dumps(SQLAlchemyStore(special))
     by_function = SQLAlchemyStore(partial(sqlalchemy.create_engine, url, connect_args={"timeout": 1}))
+    by_function.load()
     again: SQLAlchemyStore = copied(by_function)
 
     assert again.load() == plain.load() == TOKEN

@@ -74,10 +74,11 @@ class Database:
         """The engine of this process: no connection is the parent's, nor taken from the user's pool."""
         with self._lock:
             if self._pid != os.getpid():
-                if callable(self._source):
-                    self._source = self._source()
-                    _check(self._source)
-                self._kept.append(_own(self._source))
+                engine = self._source
+                if callable(engine):
+                    engine = engine()
+                    _check(engine)
+                self._kept.append(_own(engine))
                 self._pid = os.getpid()
             return self._kept[-1]
 

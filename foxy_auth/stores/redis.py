@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from foxy_auth.stores._conditional import ConditionalStore
@@ -75,31 +75,24 @@ class RedisStore(ConditionalStore):
             raise ValueError("key takes the name of a Redis key, such as 'foxy:token'")
         if not lease >= 0.1:  # noqa: PLR2004 - and no nan either
             raise ValueError("lease takes seconds, from 0.1 on")
-        self._client: Any = client
+        self._client: Any = _Once(client) if callable(client) else client
         self._key = key
         self._lease = lease
 
     def for_key(self, key: str) -> RedisStore:
         """Return the store of another grant, under this one's key, a slash and *key*."""
-        other = RedisStore(self._client, f"{self._key}/{check_key(key)}", lease=self._lease)
-        other._records = self._records
+        other = RedisStore.__new__(RedisStore)
+        other.__setstate__({**vars(self), "_key": f"{self._key}/{check_key(key)}", "_seen": {}})
         return other
 
     def __getstate__(self) -> dict[str, Any]:
         """Take the client's settings along instead of its connections."""
         client = self._client
-        return {**super().__getstate__(), "_client": client if callable(client) else _settings(client)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        if isinstance(self._client, _Settings):
-            self._client = self._client.remade()
+        return {**super().__getstate__(), "_client": client if callable(client) else _Once(_settings(client).remade)}
 
     @property
     def _redis(self) -> Any:
-        if callable(self._client):
-            self._client = self._client()
-        return self._client
+        return self._client() if callable(self._client) else self._client
 
     @property
     def _place(self) -> str:
@@ -156,6 +149,24 @@ class RedisStore(ConditionalStore):
             lock.release()
         except Exception as error:  # noqa: BLE001
             logger.warning("%s:lock was not released (%s)", self._place, type(error).__name__)
+
+
+class _Once:
+    """Calls a function once in a process, whichever thread and store of a grant comes first; a pickle calls it anew."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        self._function = function
+        self._made: Any = None
+        self._locks = {os.getpid(): Lock()}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Once, (self._function,)
+
+    def __call__(self) -> Any:
+        with self._locks.setdefault(os.getpid(), Lock()):  # a forked child has one of its own
+            if self._made is None:
+                self._made = self._function()
+            return self._made
 
 
 def _check_client(client: Any) -> None:
