@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Any, Self, TypedDict
 
 from foxy_auth._authorization import CLIENT_FULL_ACCESS
 from foxy_auth._protocol import (
@@ -46,6 +46,10 @@ class Exchange:
     environment: Environment
     api_version: str = "1"
     http: object | None = field(default=None, repr=False)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Stay one: it is a value, but for the user's client, which most libraries cannot copy."""
+        return self
 
     def for_grant(self) -> Exchange:
         """Return the exchange of the same client for grants with refresh tokens."""

@@ -24,7 +24,7 @@ from foxy_auth.errors import LoginRequiredError
 from foxy_auth.token import Token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from multiprocessing.queues import SimpleQueue
     from pathlib import Path
 
@@ -317,6 +317,19 @@ def test_copies_share_the_grant(rotating: Emulator, through: Any) -> None:
     assert len(tokens) == 2
     assert auth.token == again.token
     assert len(rotating.token_calls) == 2
+
+
+@pytest.mark.parametrize("library", [requests.Session, httpx.Client])
+def test_deep_copies_share_the_client_for_token_calls(foxy: Emulator, library: Callable[[], Any]) -> None:
+    """R21: A deep copy makes its token calls, those for other grants too, by the very client that the user gave."""
+    with library() as http:
+        auth, other = auth_for(foxy, expired(foxy), http=http), expired(foxy)
+        again = copy.deepcopy(auth)
+        http.headers["X-Own"] = "yes"
+        again.refresh()
+        again.for_token(other).refresh()
+
+    assert [call.headers.get("X-Own") for call in foxy.token_calls] == ["yes", "yes"]
 
 
 def test_a_session_with_the_object_survives_a_pickle(foxy: Emulator) -> None:
