@@ -213,7 +213,8 @@ class FoxyAuth(_Faces):
         Args:
             variables: Where to look instead of `os.environ`.
 
-            token: As for `FoxyAuth`; stands in for the refresh token's variable.
+            token: As for `FoxyAuth`; stands in for the refresh token's variable. Its own refresh token, if it has one,
+                counts instead of that: the provider may have replaced it since the variable was set.
 
             on_token: As for `FoxyAuth`.
 
@@ -226,7 +227,8 @@ class FoxyAuth(_Faces):
         """
         variables = os.environ if variables is None else variables
         found: dict[str, Any] = {name: variables.get(variable, "").strip() for name, variable in VARIABLES.items()}
-        if (token or store) is not None and not found["refresh_token"]:
+        own = token.refresh_token if isinstance(token, Token) else None
+        if own or (not found["refresh_token"] and (token or store) is not None):
             del found["refresh_token"]
         if missing := [VARIABLES[name] for name, value in found.items() if not value]:
             raise ValueError(f"set the environment variable {' and '.join(missing)}")
