@@ -223,7 +223,8 @@ class FoxyAuth(_Faces):
             options: Further arguments of `FoxyAuth`.
 
         Raises:
-            ValueError: A variable is missing or empty; the message names each.
+            TypeError, ValueError: A variable is missing or empty, or an argument is not what it should be; the message
+                names each.
         """
         variables = os.environ if variables is None else variables
         found: dict[str, Any] = {name: variables.get(variable, "").strip() for name, variable in VARIABLES.items()}
@@ -233,7 +234,10 @@ class FoxyAuth(_Faces):
         if missing := [VARIABLES[name] for name, value in found.items() if not value]:
             raise ValueError(f"set the environment variable {' and '.join(missing)}")
         if url := variables.get(URL_VARIABLE, "").strip():
-            options.setdefault("environment", known_environment(url))
+            try:
+                options.setdefault("environment", known_environment(url))
+            except ValueError as error:
+                raise ValueError(f"{URL_VARIABLE}: {error}") from None
         return cls(**found, token=token, on_token=on_token, store=store, **options)
 
     @classmethod

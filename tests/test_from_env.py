@@ -76,10 +76,12 @@ GOOD = {"FOXY_API_CLIENT_ID": "i", "FOXY_API_CLIENT_SECRET": "FakeSecret", "FOXY
     [
         ({"FOXY_API_CLIENT_ID": ""}, "FOXY_API_CLIENT_ID$"),
         ({"FOXY_API_CLIENT_ID": " ", "FOXY_API_REFRESH_TOKEN": ""}, "FOXY_API_CLIENT_ID and FOXY_API_REFRESH_TOKEN$"),
+        ({"FOXY_API_URL": "http://api.foxycart.com"}, "^FOXY_API_URL: .* must be https"),
+        ({"FOXY_API_URL": "api.foxycart.com"}, "^FOXY_API_URL: "),
     ],
 )
 def test_a_wrong_variable_is_named(wrong: Mapping[str, str], told: str) -> None:
-    """R24: An error names each variable that is to be set."""
+    """R24: An error names each variable that is to be set, or set right."""
     with pytest.raises(ValueError, match=told):
         FoxyAuth.from_env({**GOOD, **wrong})
 
