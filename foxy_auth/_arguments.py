@@ -44,8 +44,10 @@ def check_auth_method(value: object) -> None:
 
 def check_api_version(value: object) -> None:
     """Refuse what is no version."""
-    if not isinstance(value, str) or not value.isalnum():
-        raise TypeError('api_version takes text such as "1"')
+    if not isinstance(value, str):
+        raise TypeError(f'api_version takes text such as "1", not {kind(value)}')
+    if not value.isascii() or not value.isalnum():
+        raise ValueError('api_version takes ASCII letters and digits, such as "1"')
 
 
 def check_callback(value: object) -> None:
