@@ -178,8 +178,8 @@ class FoxyAuth(_Faces):
     ) -> None:
         check_callback(on_token)
         check_store(store)
-        self.settings = exchange
-        self.timeout = timeout
+        self._exchange = exchange
+        self._timeout = timeout
         self._windows = windows
         self._environment = exchange.environment
         self._api_version = exchange.api_version
@@ -334,8 +334,8 @@ class FoxyAuth(_Faces):
         """
         other = FoxyAuth.__new__(FoxyAuth)
         grant = _grant(token, None)
-        exchange = self.settings.for_grant()
-        other._compose(exchange, self._windows, timeout=self.timeout, grant=grant, on_token=on_token, store=store)  # noqa: SLF001
+        exchange = self._exchange.for_grant()
+        other._compose(exchange, self._windows, timeout=self._timeout, grant=grant, on_token=on_token, store=store)  # noqa: SLF001
         other.hand_over()
         return other
 

@@ -390,8 +390,8 @@ class _Desk:
         check_callback(on_token)
         if not isinstance(auth, FoxyAuth):
             raise TypeError(f"auth takes the FoxyAuth of whoever creates something, not {kind(auth)}")
-        settings = auth.settings
-        return cls(settings.environment, settings.api_version, settings.http, auth.timeout, auth)
+        exchange, timeout = auth._exchange, auth._timeout  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        return cls(exchange.environment, exchange.api_version, exchange.http, timeout, auth)
 
     def signed(self, token: Token) -> _Desk:
         """Hand in what *token* signs, where there is no auth object yet."""

@@ -635,7 +635,7 @@ def test_the_auth_goes_on_with_the_clients_settings(foxy: Emulator) -> None:
 
     assert headers["FOXY-API-VERSION"] == "2"
     assert (only(foxy.token_calls).headers["X-Own"], only(foxy.token_calls).headers["FOXY-API-VERSION"]) == ("yes", "2")
-    assert auth.timeout == 3
+    assert auth._timeout == 3
 
 
 def test_a_failing_hand_over_is_told_when_it_matters(foxy: Emulator, caplog: pytest.LogCaptureFixture) -> None:
@@ -794,6 +794,13 @@ def test_no_repr_shows_a_secret(foxy: Emulator) -> None:
 
     assert repr(client) == f"<OAuthClient {foxy.client_id} for {foxy.url}>"
     assert not [secret for thing in shown for secret in secrets if secret in f"{thing!r} {thing}"]
+
+
+def test_an_auth_object_shows_no_attributes(foxy: Emulator) -> None:
+    """R23: An auth object has methods and `token`, and no attribute by which one would come upon the secret."""
+    auth = client_of(foxy).auth(foxy.grant())
+
+    assert [name for name in vars(auth) if not name.startswith("_")] == []
 
 
 @pytest.mark.parametrize("http", [requests.Session, httpx.Client], ids=["requests", "httpx"])

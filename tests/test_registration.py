@@ -103,7 +103,7 @@ def get(auth: FoxyAuth, url: str) -> dict[str, Any]:
 
 def follow(auth: FoxyAuth, *relations: str) -> dict[str, Any]:
     """Get what the API home links to by the first relation, what that links to by the second, and so on."""
-    resource = get(auth, auth.settings.environment.api)
+    resource = get(auth, auth._environment.api)
     for relation in relations:
         resource = get(auth, resource["_links"][relation]["href"])
     return resource
