@@ -5,6 +5,8 @@ from __future__ import annotations
 from inspect import iscoroutinefunction
 from math import isfinite
 
+from foxy_auth.token import Token
+
 AUTH_METHODS = ("client_secret_basic", "client_secret_post")
 
 
@@ -48,6 +50,12 @@ def check_api_version(value: object) -> None:
         raise TypeError(f'api_version takes text such as "1", not {kind(value)}')
     if not value.isascii() or not value.isalnum():
         raise ValueError('api_version takes ASCII letters and digits, such as "1"')
+
+
+def check_token(name: str, value: object) -> None:
+    """Refuse what is no `Token`; it is optional."""
+    if value is not None and not isinstance(value, Token):
+        raise TypeError(f"{name} takes a Token, not {kind(value)}; Token.from_dict(…) makes one of a stored dict")
 
 
 def check_callback(value: object) -> None:

@@ -17,6 +17,7 @@ from foxy_auth._arguments import (
     check_credential,
     check_seconds,
     check_store,
+    check_token,
     kind,
 )
 from foxy_auth._exchange import ClientCredentialsExchange, Exchange
@@ -262,8 +263,14 @@ class FoxyAuth(_Faces):
             on_token: As for `FoxyAuth`.
 
             store: As for `FoxyAuth`.
+
+        Raises:
+            TypeError: An argument is not what it should be; the message says what to do.
         """
-        settings = client.settings
+        settings = getattr(client, "settings", None)
+        if not isinstance(settings, Exchange):
+            raise TypeError(f"client takes an OAuthClient, not {kind(client)}")
+        check_token("token", token)
         exchange = ClientCredentialsExchange(settings.client, settings.environment, settings.api_version, settings.http)
         auth = cls.__new__(cls)
         windows = Windows(REFRESH_AHEAD, LEEWAY)
@@ -312,11 +319,16 @@ class FoxyAuth(_Faces):
 
         Args:
             rejected: The token that is not good enough; if the present one is another already, that is returned.
+
+        Raises:
+            TypeError: *rejected* is no `Token`.
         """
+        check_token("rejected", rejected)
         return self._source.token(via=self._via, rejected=rejected or self._source.current)
 
     async def arefresh(self, rejected: Token | None = None) -> Token:
         """Do what `refresh` does, without blocking the event loop."""
+        check_token("rejected", rejected)
         return await self._source.atoken(via=self._via, rejected=rejected or self._source.current)
 
     def for_token(
@@ -389,14 +401,13 @@ class FoxyAuth(_Faces):
         return f"<FoxyAuth for {self._environment.api}>"
 
 
-def _grant(token: object, refresh_token: object, store: object = None) -> tuple[Token | None, str | None]:
+def _grant(token: Token | None, refresh_token: object, store: object = None) -> tuple[Token | None, str | None]:
     """Return what the source begins with: a token, a refresh token or both."""
     if refresh_token is not None and not isinstance(refresh_token, str):
         raise TypeError(f"refresh_token takes text, not {kind(refresh_token)}; a Token goes into token=")
     if refresh_token is not None and (not refresh_token.isprintable() or refresh_token != refresh_token.strip()):
         raise ValueError("refresh_token must be printable text without blanks around it; copy it again")
-    if token is not None and not isinstance(token, Token):
-        raise TypeError(f"token takes a Token, not {kind(token)}; Token.from_dict(…) makes one of a stored dict")
+    check_token("token", token)
     own = token.refresh_token if token else None
     if refresh_token and own and refresh_token != own:
         raise ValueError("refresh_token and token name two different refresh tokens; give the newer of the two alone")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from foxy_auth import Environment, FoxyAuth, Token
+from foxy_auth import Environment, FoxyAuth, OAuthClient, Token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GOOD: dict[str, Any] = {"client_id": "client_Fake", "client_secret": "FakeSecret", "refresh_token": "FakeRefresh"}
 TOKEN = Token("FakeAccess", refresh_token="FakeRefresh")
+AUTH: Any = FoxyAuth(**GOOD)
+TEXT: Any = "FakeAccess"
+DICT: Any = {"access_token": "FakeAccess"}
 
 WRONG = [
     pytest.param({"client_id": None}, TypeError, "client_id takes text", id="no-client-id"),
@@ -51,6 +57,27 @@ def test_wrong_argument_fails_at_once(wrong: dict[str, Any], error: type[Excepti
         FoxyAuth(**{**GOOD, **wrong})
 
     assert [secret for secret in ("FakeSecret", "FakeRefresh", "FakeAccess") if secret in str(caught.value)] == []
+
+
+CLIENT = OAuthClient("client_Fake", "FakeSecret")
+LATER: dict[str, tuple[Callable[[], object], str]] = {
+    "text for a client": (lambda: FoxyAuth.from_client_credentials(TEXT), "client takes an OAuthClient, not str"),
+    "an auth for a client": (lambda: FoxyAuth.from_client_credentials(AUTH), "client takes an OAuthClient"),
+    "dict for its token": (lambda: FoxyAuth.from_client_credentials(CLIENT, token=DICT), "token takes a Token"),
+    "text for another grant": (lambda: AUTH.for_token(TEXT), "token takes a Token, not str"),
+    "text for a rejected token": (lambda: AUTH.refresh(TEXT), "rejected takes a Token, not str"),
+    "the same, async": (lambda: asyncio.run(AUTH.arefresh(TEXT)), "rejected takes a Token, not str"),
+}
+
+
+@pytest.mark.parametrize("use", LATER)
+def test_wrong_use_fails_at_once(use: str) -> None:
+    """R24: so is what methods are given, by a message that names the argument and shows nothing of it."""
+    do, told = LATER[use]
+    with pytest.raises(TypeError, match=told) as caught:
+        do()
+
+    assert "Fake" not in str(caught.value)
 
 
 ADDRESSES = [
