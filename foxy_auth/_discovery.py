@@ -19,8 +19,7 @@ def discover(environment: Environment, *, http: object | None, timeout: float) -
     The link must stay within the environment's own origins, for it decides where the client secret is sent.
     """
     check_seconds("timeout", timeout, least=0.001)
-    if http is not None:
-        check_client(http)
+    check_client(http)
     request = resource_request(environment.api, api_version="1")
     try:
         home = read_resource(send(request, through=http or installed_library(), timeout=timeout))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
+from foxy_auth._arguments import check_api_version, check_auth_method, check_credential
 from foxy_auth._authorization import CLIENT_FULL_ACCESS
 from foxy_auth._protocol import (
     Client,
@@ -16,8 +17,8 @@ from foxy_auth._protocol import (
     read_reply,
     refresh_request,
 )
-from foxy_auth._transport import send
-from foxy_auth.environment import Environment
+from foxy_auth._transport import check_client, send
+from foxy_auth.environment import Environment, check_environment
 from foxy_auth.errors import LoginRequiredError
 from foxy_auth.token import Token
 
@@ -40,12 +41,24 @@ class Exchange:
         api_version: What goes into `FOXY-API-VERSION`.
 
         http: The client that the user gave for token calls; None leaves the choice to each call.
+
+    Raises:
+        TypeError, ValueError: An argument is not what it should be; the message says what to do.
     """
 
     client: Client
     environment: Environment
     api_version: str = "1"
     http: object | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what no token call could be made with."""
+        check_credential("client_id", self.client.client_id)
+        check_credential("client_secret", self.client.client_secret)
+        check_auth_method(self.client.auth_method)
+        check_environment(self.environment)
+        check_api_version(self.api_version)
+        check_client(self.http)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Stay one: it is a value, but for the user's client, which most libraries cannot copy."""

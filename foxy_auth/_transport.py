@@ -52,11 +52,13 @@ def library_of(thing: object) -> str | None:
 
 def check_client(client: object) -> None:
     """
-    Refuse what cannot carry a token call.
+    Refuse what cannot carry a token call; None leaves the choice to each call.
 
     Raises:
         TypeError: *client* is no synchronous client of a known library.
     """
+    if client is None:
+        return
     library = library_of(client)
     if library is None or not isinstance(client, getattr(import_module(library), _FAMILIES[library].client)):
         message = (

@@ -11,10 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from foxy_auth._arguments import (
-    check_api_version,
-    check_auth_method,
     check_callback,
-    check_credential,
     check_seconds,
     check_store,
     check_token,
@@ -29,8 +26,8 @@ from foxy_auth._requests import RequestsFace
 from foxy_auth._saving import Saver
 from foxy_auth._shared_source import SharedSource
 from foxy_auth._source import TokenSource
-from foxy_auth._transport import check_client, installed_library, library_of
-from foxy_auth.environment import PRODUCTION, Environment, check_environment, known_environment
+from foxy_auth._transport import installed_library, library_of
+from foxy_auth.environment import PRODUCTION, Environment, known_environment
 from foxy_auth.token import Token
 
 # Seconds; see the arguments of the same names.
@@ -146,18 +143,10 @@ class FoxyAuth(_Faces):
 
             ImportError: No client library is installed.
         """
-        check_credential("client_id", client_id)
-        check_credential("client_secret", client_secret)
-        check_auth_method(client_auth_method)
-        check_environment(environment)
-        check_api_version(api_version)
-        if http is not None:
-            check_client(http)
-        client = Client(client_id, client_secret, client_auth_method)
+        exchange = Exchange(Client(client_id, client_secret, client_auth_method), environment, api_version, http)
         check_seconds("timeout", timeout, least=0.001)
         check_seconds("refresh_ahead", refresh_ahead)
         check_seconds("leeway", leeway)
-        exchange = Exchange(client, environment, api_version, http)
         self._compose(
             exchange,
             Windows(refresh_ahead, leeway),

@@ -7,10 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from foxy_auth._arguments import (
-    check_api_version,
-    check_auth_method,
     check_callback,
-    check_credential,
     check_redirect_uri,
     check_seconds,
     kind,
@@ -26,9 +23,9 @@ from foxy_auth._exchange import Exchange
 from foxy_auth._loops import twin
 from foxy_auth._patience import patiently
 from foxy_auth._protocol import Client
-from foxy_auth._transport import check_client, installed_library, library_of
+from foxy_auth._transport import installed_library, library_of
 from foxy_auth.auth import LEEWAY, REFRESH_AHEAD, TIMEOUT, FoxyAuth, hand_over
-from foxy_auth.environment import PRODUCTION, Environment, check_environment
+from foxy_auth.environment import PRODUCTION, Environment
 from foxy_auth.errors import AuthorizationError, LoginRequiredError, TokenRefusedError
 from foxy_auth.token import Token
 
@@ -81,17 +78,10 @@ class OAuthClient:
 
             ImportError: No client library is installed.
         """
-        check_credential("client_id", client_id)
-        check_credential("client_secret", client_secret)
-        check_auth_method(client_auth_method)
-        check_environment(environment)
-        check_api_version(api_version)
-        check_seconds("timeout", timeout, least=0.001)
-        check_redirect_uri(redirect_uri)
-        if http is not None:
-            check_client(http)
         client = Client(client_id, client_secret, client_auth_method)
         self._exchange = Exchange(client, environment, api_version, http)
+        check_seconds("timeout", timeout, least=0.001)
+        check_redirect_uri(redirect_uri)
         self._redirect_uri = redirect_uri
         self._timeout = timeout
         self._clock = Clock()

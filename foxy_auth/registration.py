@@ -381,8 +381,7 @@ class _Desk:
         check_environment(self.environment)
         check_api_version(self.api_version)
         check_seconds("timeout", self.timeout, least=0.001)
-        if self.http is not None:
-            check_client(self.http)
+        check_client(self.http)
 
     @classmethod
     def of(cls, auth: FoxyAuth, on_token: OnToken | None) -> _Desk:
