@@ -64,9 +64,9 @@ def on_loop() -> bool:
     return True
 
 
-def callers_loop() -> Loop | None:
-    """Return the loop on behalf of which the present thread works by `in_thread`, if it does."""
-    return _callers_loop.get()
+def present_loop() -> Loop | None:
+    """Return the loop that the present thread runs, or on behalf of which it works by `in_thread`."""
+    return running_loop() if on_loop() else _callers_loop.get()
 
 
 _callers_loop: ContextVar[Loop | None] = ContextVar("foxy_auth_callers_loop", default=None)

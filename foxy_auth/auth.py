@@ -20,7 +20,7 @@ from foxy_auth._arguments import (
 from foxy_auth._exchange import ClientCredentialsExchange, Exchange
 from foxy_auth._freshness import Windows
 from foxy_auth._httpx import HttpxFace
-from foxy_auth._loops import callers_loop, on_loop, running_loop
+from foxy_auth._loops import on_loop, present_loop
 from foxy_auth._protocol import VERSION_HEADER, Client, bearer
 from foxy_auth._requests import RequestsFace
 from foxy_auth._saving import Saver
@@ -346,7 +346,7 @@ class FoxyAuth(_Faces):
 
         On an event loop this does not wait for `on_token`; `aflush` does.
         """
-        self._source.hand_over(running_loop() if on_loop() else callers_loop(), wait=not on_loop())
+        self._source.hand_over(present_loop(), wait=not on_loop())
 
     def flush(self) -> None:
         """
@@ -407,5 +407,4 @@ def _grant(token: Token | None, refresh_token: object, store: object = None) -> 
 
 def hand_over(token: Token, on_token: Callable[[Token], object] | None, *, timeout: float) -> None:
     """Hand *token* to *on_token* where there is no auth object for it yet."""
-    loop = running_loop() if on_loop() else callers_loop()
-    Saver(on_token, timeout=timeout).put(token, loop, wait=not on_loop())
+    Saver(on_token, timeout=timeout).put(token, present_loop(), wait=not on_loop())
