@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from foxy_auth._arguments import check_seconds
@@ -33,14 +34,7 @@ def discover(environment: Environment, *, http: object | None, timeout: float) -
         raise TokenUnavailableError(
             f"{environment.api} links to a token endpoint elsewhere; secrets are not sent there"
         )
-    return Environment(
-        api=environment.api,
-        token_endpoint=endpoint,
-        authorization_endpoint=environment.authorization_endpoint,
-        origins=tuple(
-            f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}" for scheme, host, port in environment.origins
-        ),
-    )
+    return replace(environment, token_endpoint=endpoint)
 
 
 adiscover = twin(discover)

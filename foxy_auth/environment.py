@@ -88,7 +88,7 @@ class Environment:
         api: str,
         token_endpoint: str | None = None,
         authorization_endpoint: str | None = None,
-        origins: tuple[str, ...] | list[str] | frozenset[str] | set[str] = (),
+        origins: tuple[str, ...] | list[str] | set[str] | frozenset[str] | frozenset[Origin] = (),
     ) -> None:
         """
         Describe an installation.
@@ -160,6 +160,8 @@ def check_environment(thing: object) -> None:
 
 
 def _checked(name: str, url: object) -> Origin:
+    if isinstance(url, Origin):  # of another environment, from which `dataclasses.replace` makes this one
+        return url
     if not isinstance(url, str):
         raise TypeError(
             f"Environment.{name} must be an address such as 'https://api.foxycart.com', not {type(url).__name__}"

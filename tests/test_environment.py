@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -314,6 +315,21 @@ def test_refuses_origins_as_one_text() -> None:
     """R24: One text in place of several origins is refused, not read letter by letter."""
     with pytest.raises(TypeError, match="collection"):
         Environment(api="https://api.foxycart.com", origins="https://api.foxy.io")  # type: ignore[arg-type]
+
+
+def test_an_environment_with_another_endpoint() -> None:
+    """`dataclasses.replace` changes what it is told to, checks that as ever, and keeps the rest."""
+    endpoint = "https://proxy.example/token"
+    changed = replace(PRODUCTION, token_endpoint=endpoint)
+
+    assert changed == Environment(
+        api=PRODUCTION.api,
+        token_endpoint=endpoint,
+        authorization_endpoint=PRODUCTION.authorization_endpoint,
+        origins=("https://api.foxy.io",),
+    )
+    with pytest.raises(ValueError, match=r"Environment\.token_endpoint must be https"):
+        replace(PRODUCTION, token_endpoint="http://proxy.example/token")
 
 
 def test_an_environment_is_a_value() -> None:
