@@ -15,8 +15,9 @@ from contextlib import suppress
 from contextvars import ContextVar, copy_context
 from functools import wraps
 from math import inf
-from threading import Thread
 from typing import Any, ParamSpec, Protocol, TypeVar
+
+from foxy_auth._threads import started
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -74,18 +75,13 @@ _callers_loop: ContextVar[Loop | None] = ContextVar("foxy_auth_callers_loop", de
 
 async def in_thread(work: Callable[[], T]) -> T:
     """Run *work* in a short thread without blocking the event loop; a cancelled caller does not cut it off."""
-    landed: Future[T] = Future()
-    landed.set_running_or_notify_cancel()
-
-    def run() -> None:
-        _callers_loop.set(loop)
-        try:
-            landed.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            landed.set_exception(error)
-
     loop = running_loop()
-    Thread(target=run, name="foxy-auth-call").start()
+
+    def run() -> T:
+        _callers_loop.set(loop)
+        return work()
+
+    landed = started(run, name="foxy-auth-work", daemon=False)
     await loop.wait(landed, None)
     return landed.result()
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from threading import Thread
 from typing import Any
 
 from foxy_auth._protocol import LARGEST_REPLY, HttpReply, HttpRequest
+from foxy_auth._threads import started
 from foxy_auth.errors import FoxyAuthError, TokenUnavailableError
 
 # What a call waits for in turn, each for as long as the timeout: the connection, the headers, the body.
@@ -112,21 +112,8 @@ def _bounded(call: Callable[[], HttpReply], seconds: float) -> HttpReply:
     No client library has a deadline for an answer as a whole: one whose headers come drop by drop could take for ever.
     So the call has a thread of its own, a daemon, which does not keep a program from ending.
     """
-    answer: Future[HttpReply] = Future()
-
-    def answered() -> None:
-        try:
-            answer.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            answer.set_exception(error)
-
-    thread = Thread(target=answered, name="foxy-auth-call", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:  # the interpreter is ending, or out of threads
-        answered()
-    else:
-        thread.join(seconds)
+    answer = started(call, name="foxy-auth-call")
+    wait_for([answer], seconds)
     if not answer.done():
         raise TokenUnavailableError(f"no whole answer came within {seconds} seconds; try later")
     return answer.result()

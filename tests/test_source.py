@@ -1070,6 +1070,24 @@ async def test_without_threads_an_async_program_goes_on(foxy: Emulator) -> None:
     assert source.current in {*saved, source._saver._unsaved}
 
 
+@pytest.mark.usefixtures("no_threads")
+async def test_without_threads_an_async_flush_saves(foxy: Emulator) -> None:
+    """R20: Where no thread can be started, `aflush` offers the token again all the same."""
+    disk_full = [True]
+    saved: list[Token] = []
+
+    def on_token(token: Token) -> None:
+        if disk_full:
+            raise OSError(disk_full.pop())
+        saved.append(token)
+
+    source = source_for(foxy, expired(foxy), on_token=on_token)
+    await source.atoken(via=VIA)
+    await source.aflush()
+
+    assert saved == [source.current]
+
+
 # --- R23: nothing secret in what a program shows -------------------------------------------------------------------
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from foxy_auth._threads import started
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._file_lock import locked_file, require_filelock
 from foxy_auth.stores._records import Records, check_key
@@ -146,18 +145,7 @@ class KeyringStore:
 
     def _within(self, done: str, work: Callable[[], T]) -> T:
         """Do *work* in a thread that nobody has to wait for; tell whatever goes wrong as an error of the store."""
-        outcome: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                outcome.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - backends raise what their systems do
-                outcome.set_exception(error)
-
-        try:
-            Thread(target=run, name="foxy-auth-keyring", daemon=True).start()
-        except RuntimeError:  # the interpreter is ending, or out of threads
-            run()
+        outcome = started(work, name="foxy-auth-keyring")
         wait_for([outcome], self._timeout)
         if not outcome.done():
             raise StoreError(f"{self._place} cannot {done} in {self._timeout:g} s; unlock the keyring, or {INSTEAD}")
