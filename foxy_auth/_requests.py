@@ -51,7 +51,14 @@ class RequestsFace:
         with client_errors(library, prepared):
             token = self._source.token(via=library)
         _sign(prepared.headers, token, self._api_version)
-        answer = _Answer(library, self._source, self._environment, self._api_version, token, prepared)
+        answer = _Answer(
+            prepared,
+            library=library,
+            token=token,
+            source=self._source,
+            environment=self._environment,
+            api_version=self._api_version,
+        )
         prepared.register_hook("response", answer)
         return request
 
@@ -59,14 +66,21 @@ class RequestsFace:
 class _Answer:
     """The response hook of one request: looks at every answer, and has a refused request sent once more."""
 
-    def __init__(  # noqa: PLR0917 - one call, next to it
-        self, library: str, source: TokenSource, environment: Environment, api_version: str, token: Token, request: Any
+    def __init__(
+        self,
+        request: Any,
+        *,
+        library: str,
+        token: Token,
+        source: TokenSource,
+        environment: Environment,
+        api_version: str,
     ) -> None:
         self._library = library  # which a request tells no longer where a mock has wrapped it
+        self._token = token
         self._source = source
         self._environment = environment
         self._api_version = api_version
-        self._token = token
         self._first = ref(request)  # the request as it is before any redirect; it holds this hook itself
         self._start = _start(request.body)
         self._strayed = False  # a redirect has led to a foreign origin, which may have chosen where to go next
