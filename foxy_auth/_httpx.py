@@ -114,7 +114,7 @@ class HttpxFace:
             return
         last: httpx.Response = yield _Send(_retry(response, token, self._api_version))
         if rejected:
-            self._source.retried(token, refused=last.status_code == UNAUTHORIZED)
+            self._source.note_retry(token, refused=last.status_code == UNAUTHORIZED)
 
     def _stayed_here(self, response: httpx.Response) -> bool:
         """Tell whether no redirect has led to a foreign origin, which may have chosen where to go next."""

@@ -115,7 +115,7 @@ class _Answer:
         cookies = import_module(f"{self._library}.cookies")
         retried = _sent_again(response, self._token, self._api_version, sending, cookies)
         if rejected:
-            self._source.retried(self._token, refused=retried.status_code == UNAUTHORIZED)
+            self._source.note_retry(self._token, refused=retried.status_code == UNAUTHORIZED)
         return retried
 
     def _refused(self, response: Any) -> bool:

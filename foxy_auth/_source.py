@@ -213,7 +213,7 @@ class TokenSource:
             await loop.wait(look.flight, self._timeout * self.last_call)
         return self._outcome(look)
 
-    def retried(self, token: Token, *, refused: bool) -> None:
+    def note_retry(self, token: Token, *, refused: bool) -> None:
         """
         Take note of how the API answered a retry.
 
