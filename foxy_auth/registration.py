@@ -175,9 +175,9 @@ def register_client(
         "javascript_origin_uri": javascript_origin_uri,
     }
     fields = _texts(required, optional)
-    desk = _Desk(environment, api_version, http, timeout)
-    answer = desk.create(desk.home(), "fx:create_client", fields)
-    return _registration(answer, answer.nested_token(), desk, redirect_uri=redirect_uri, on_token=on_token)
+    api = _Api(environment, api_version, http, timeout)
+    answer = api.create(api.home(), "fx:create_client", fields)
+    return _registration(answer, answer.nested_token(), api, redirect_uri=redirect_uri, on_token=on_token)
 
 
 def create_user(
@@ -240,8 +240,8 @@ def create_user(
         "is_merchant": is_merchant,
     }
     headers = {"h-captcha-code": captcha_code} if captcha_code else {}
-    desk = _Desk.of(auth, on_token)
-    answer = desk.create(desk.home(), "fx:create_user", fields, headers)
+    api = _Api.of(auth, on_token)
+    answer = api.create(api.home(), "fx:create_user", fields, headers)
     return _created(auth, answer, on_token)
 
 
@@ -297,8 +297,8 @@ def create_store(
         "country": country,
     }
     fields = {**_texts(required, {}), **further}
-    desk = _Desk.of(auth, on_token)
-    answer = desk.create(desk.home(), "fx:stores", fields)
+    api = _Api.of(auth, on_token)
+    answer = api.create(api.home(), "fx:stores", fields)
     return _created(auth, answer, on_token)
 
 
@@ -322,11 +322,11 @@ def create_integration(
 
         FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
     """
-    desk = _Desk.of(auth, on_token)
+    api = _Api.of(auth, on_token)
     fields = _texts({"project_name": project_name}, {"project_description": project_description})
-    store = desk.follow(desk.home(), "fx:store")
-    answer = desk.create(store, "fx:integrations", fields)
-    return _registration(answer, answer.token(answer.fields), desk, redirect_uri=None, on_token=on_token)
+    store = api.follow(api.home(), "fx:store")
+    answer = api.create(store, "fx:integrations", fields)
+    return _registration(answer, answer.token(answer.fields), api, redirect_uri=None, on_token=on_token)
 
 
 aregister_client = twin(register_client)
@@ -367,7 +367,7 @@ class _Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _Api:
     """Where fields are handed in: follows links from the API home by relation."""
 
     environment: Environment
@@ -384,7 +384,7 @@ class _Desk:
         check_client(self.http)
 
     @classmethod
-    def of(cls, auth: FoxyAuth, on_token: OnToken | None) -> _Desk:
+    def of(cls, auth: FoxyAuth, on_token: OnToken | None) -> _Api:
         """Hand in what *auth* signs."""
         check_callback(on_token)
         if not isinstance(auth, FoxyAuth):
@@ -392,7 +392,7 @@ class _Desk:
         exchange, timeout = auth._exchange, auth._timeout  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         return cls(exchange.environment, exchange.api_version, exchange.http, timeout, auth)
 
-    def signed(self, token: Token) -> _Desk:
+    def signed(self, token: Token) -> _Api:
         """Hand in what *token* signs, where there is no auth object yet."""
         return replace(self, headers={"Authorization": bearer(token)})
 
@@ -443,29 +443,29 @@ def _created(auth: FoxyAuth, answer: _Answer, on_token: OnToken | None) -> Creat
 
 
 def _registration(
-    answer: _Answer, token: Token, desk: _Desk, *, redirect_uri: str | None, on_token: OnToken | None
+    answer: _Answer, token: Token, api: _Api, *, redirect_uri: str | None, on_token: OnToken | None
 ) -> Registration:
     credentials = _credentials(answer.fields)
     if credentials is None:
         # They stand in the client's own resource, too. Until they are here, the token is not to be lost.
-        hand_over(token, on_token, timeout=desk.timeout)
-        credentials = _looked_up(answer, desk.signed(token))
+        hand_over(token, on_token, timeout=api.timeout)
+        credentials = _looked_up(answer, api.signed(token))
     client = OAuthClient(
         *credentials,
         redirect_uri=redirect_uri if redirect_uri and is_redirect_uri(redirect_uri) else None,  # several are none
-        environment=desk.environment,
-        api_version=desk.api_version,
-        http=desk.http,
-        timeout=desk.timeout,
+        environment=api.environment,
+        api_version=api.api_version,
+        http=api.http,
+        timeout=api.timeout,
     )
     return Registration(client, token, client.auth(token, on_token=on_token), answer.url)
 
 
-def _looked_up(answer: _Answer, desk: _Desk) -> tuple[str, str]:
+def _looked_up(answer: _Answer, api: _Api) -> tuple[str, str]:
     """Find a new client's id and secret in its own resource."""
     reason = "only printable ASCII can be sent, and an id without a colon"
     try:
-        credentials = _credentials(desk.follow(desk.home(), "fx:client"))
+        credentials = _credentials(api.follow(api.home(), "fx:client"))
     except (RegistrationError, TokenUnavailableError) as error:
         credentials, reason = None, str(error)
     if credentials is None:
