@@ -45,13 +45,7 @@ class ConditionalStore(ABC):
             seen = self._read()
         if _here() in self._seen:
             self._seen[_here()] = seen
-        text = self._text(seen)
-        if text is None:
-            return None
-        try:
-            return self._records.read(text)
-        except StoreError as error:
-            raise StoreError(f"{self._place}: {error}; repair or remove it") from None
+        return self._records.loaded(self._text(seen), self._place)
 
     def save(self, token: Token) -> None:
         """

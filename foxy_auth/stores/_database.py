@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._file_lock import locked_file, require_filelock
 from foxy_auth.stores._records import LARGEST_RECORD
+from foxy_auth.stores.memory import held
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -259,7 +260,7 @@ def _mysql(engine: sqlalchemy.Engine, name: str, timeout: float) -> AbstractCont
 
 def _sqlite(engine: sqlalchemy.Engine, name: str, timeout: float) -> AbstractContextManager[object]:
     if _in_memory(engine):
-        return _of_process(_lock_here(engine, name), timeout)
+        return held(_lock_here(engine, name), timeout)
     path = os.path.abspath(str(engine.url.database).removeprefix("file:"))  # noqa: PTH100
     return locked_file(f"{path}.{sha256(name.encode()).hexdigest()[:12]}.lock", timeout)
 
@@ -342,16 +343,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-@contextmanager
-def _of_process(lock: Lock, timeout: float) -> Generator[None]:
-    if not lock.acquire(timeout=timeout):
-        raise TimeoutError("another thread holds the lock")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 # The locks of databases in memory, which are shared by whoever has the same engine; a forked child has its own.

@@ -56,6 +56,13 @@ class Records:
             raise StoreError(f"this token takes {len(record)} characters of {LARGEST_RECORD}, so it is not stored")
         return record
 
+    def loaded(self, record: str | None, place: object) -> Token | None:
+        """Read what a store has at *place*, if anything; an error names the place."""
+        try:
+            return None if record is None else self.read(record)
+        except StoreError as error:
+            raise StoreError(f"{place}: {error}; repair or remove it") from None
+
     def damaged(self, record: str) -> bool:
         """Tell whether a record cannot be read."""
         try:

@@ -58,13 +58,7 @@ class FileStore:
 
     def load(self) -> Token | None:
         """Return the token; `StoreError` if the file cannot be read or is damaged. It stays where it is then."""
-        record = self._record()
-        if record is None:
-            return None
-        try:
-            return self._records.read(record)
-        except StoreError as error:
-            raise StoreError(f"{self._path}: {error}; repair or move the file") from None
+        return self._records.loaded(self._record(), self._path)
 
     def save(self, token: Token) -> None:
         """Put *token* in the place of the former; a damaged one is kept aside, as `….1.damaged`, and none is lost."""

@@ -89,13 +89,7 @@ class KeyringStore:
 
     def load(self) -> Token | None:
         """Return the token; `StoreError` if the keyring does not give it or it is damaged. It stays there then."""
-        record = self._record()
-        if record is None:
-            return None
-        try:
-            return self._records.read(record)
-        except StoreError as error:
-            raise StoreError(f"{self._place}: {error}; repair or remove it") from None
+        return self._records.loaded(self._record(), self._place)
 
     def save(self, token: Token) -> None:
         """Put *token* in the place of the former; a damaged record is kept aside, with `:damaged` behind its user."""

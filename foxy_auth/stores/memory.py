@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from os import getpid
 from threading import Lock
 from typing import Any
@@ -37,13 +37,17 @@ class MemoryStore:
         """Put *token* in the place of the former."""
         self._token = token
 
-    @contextmanager
-    def lock(self, timeout: float) -> Generator[None]:
+    def lock(self, timeout: float) -> AbstractContextManager[object]:
         """Keep the other threads of this process out; `TimeoutError` after *timeout* seconds."""
-        lock = self._locks.setdefault(getpid(), Lock())  # a forked child has a copy of its own
-        if not lock.acquire(timeout=timeout):
-            raise TimeoutError("another thread holds the lock")
-        try:
-            yield
-        finally:
-            lock.release()
+        return held(self._locks.setdefault(getpid(), Lock()), timeout)  # a forked child has a copy of its own
+
+
+@contextmanager
+def held(lock: Lock, timeout: float) -> Generator[None]:
+    """Hold *lock*; `TimeoutError` if another thread holds it for *timeout* seconds."""
+    if not lock.acquire(timeout=timeout):
+        raise TimeoutError("another thread holds the lock")
+    try:
+        yield
+    finally:
+        lock.release()
