@@ -980,8 +980,10 @@ def test_no_statement_is_logged_with_a_token(
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])
-def test_who_lost_the_connection_replaces_nothing(server_url: Callable[[str], str], kind: str) -> None:
-    """A holder whose connection broke cannot replace what others wrote since."""
+def test_who_lost_the_connection_replaces_nothing(
+    server_url: Callable[[str], str], kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A holder whose connection broke cannot replace what others wrote since, and is told in the log."""
     engine = sqlalchemy.create_engine(server_url(kind), poolclass=sqlalchemy.NullPool)
     table = f"foxy_{uuid4().hex[:8]}"
     slept, other = SQLAlchemyStore(engine, table=table), SQLAlchemyStore(engine, table=table)
@@ -997,6 +999,24 @@ def test_who_lost_the_connection_replaces_nothing(server_url: Callable[[str], st
     other.table.drop(engine)
 
     assert loaded == NEWER
+    assert "the lock in the database was not released (" in caplog.text
+
+
+def test_a_server_that_cannot_watch_its_connections(
+    server_url: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that takes no deadline for silent connections locks all the same; the log tells that, at DEBUG."""
+    monkeypatch.setattr("foxy_auth.stores._database.SILENCE", "nonsense")
+    engine = sqlalchemy.create_engine(server_url("mysql"), poolclass=sqlalchemy.NullPool)
+    store = SQLAlchemyStore(engine, table=f"foxy_{uuid4().hex[:8]}")
+    store.create_table()
+    with caplog.at_level(logging.DEBUG, "foxy_auth"), store.lock(1.0):
+        store.save(TOKEN)
+    loaded = store.load()
+    store.table.drop(engine)
+
+    assert (loaded, [record.levelname for record in caplog.records]) == (TOKEN, ["DEBUG"])
+    assert "slow to miss a machine that is gone (" in caplog.text
 
 
 def break_other_connections(engine: sqlalchemy.Engine) -> None:

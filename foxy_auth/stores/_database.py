@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import defaultdict
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 POLL = 0.05  # seconds from one try to get the lock to the next
 # Seconds of silence after which MySQL frees the lock of a machine that is gone without a word; PostgreSQL asks it.
 SILENCE = 120
+
+logger = logging.getLogger("foxy_auth")
 
 
 class Hidden(str):
@@ -277,14 +280,18 @@ def _of_connection(
 
     with ExitStack() as leaving:
         connection = _connection_with(engine, get, name, timeout, leaving)
-        with suppress(Exception):  # not every server can
+        try:
             connection.execute(text(then))
+        except Exception as error:  # noqa: BLE001 - not every server can
+            logger.debug("the database will be slow to miss a machine that is gone (%s)", type(error).__name__)
         try:
             yield
         finally:
             # Closing frees the lock too, if a little later; and what fails here has failed before the server noticed.
-            with suppress(Exception):
+            try:
                 connection.execute(text(release), {"name": name})
+            except Exception as error:  # noqa: BLE001
+                logger.warning("the lock in the database was not released (%s)", type(error).__name__)
 
 
 def _connection_with(
