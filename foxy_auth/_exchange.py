@@ -81,7 +81,7 @@ class Exchange:
 
             via: The name of the client library to use, unless the user gave a client.
 
-            timeout: Seconds for the call.
+            timeout: Seconds for each wait on the network.
 
             clock: Seconds since the epoch.
 

@@ -11,7 +11,7 @@ from foxy_auth.token import Token
 
 ATTEMPTS = 3
 FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled with each
-# All attempts together take as long as this many timeouts at most.
+# No attempt begins later than after this many timeouts.
 PATIENCE = 3
 
 logger = logging.getLogger("foxy_auth")
@@ -22,9 +22,9 @@ def patiently(call: Callable[[float], Token], *, timeout: float, clock: Clock) -
     Make a token call, again where that is safe and there is time.
 
     Args:
-        call: Makes one attempt within the seconds that it is given.
+        call: Makes one attempt, with so many seconds for each wait on the network.
 
-        timeout: Seconds for an attempt.
+        timeout: Those seconds; later attempts get what is left of the patience, if that is less.
 
         clock: Time and chance.
 

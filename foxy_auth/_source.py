@@ -36,7 +36,7 @@ SPACING = 30.0  # seconds from a failed refresh to the next, while the token in 
 FUTILE = 3
 LONGEST_BAN = 3600.0  # seconds that a provider's Retry-After is obeyed at most
 # The last moment until which anybody waits for a flight, in timeouts: its token call, its save, and one to spare.
-# It lands before, unless something hangs that heeds no timeout.
+# It lands before, unless a second answer comes drop by drop, or something hangs that heeds no timeout.
 LAST_CALL = PATIENCE + 2
 
 logger = logging.getLogger("foxy_auth")
@@ -137,7 +137,7 @@ class TokenSource:
 
             windows: When to refresh.
 
-            timeout: Seconds for a token call, and for saving.
+            timeout: Seconds for each wait on the network in a token call, and for saving.
 
             clock: Time and chance.
         """

@@ -131,7 +131,9 @@ class FoxyAuth(_Faces):
                 that needs it, with the settings of the usual environment variables. An event hook of an httpx client
                 that raises for a bad status hides why the token endpoint refused; hooks of a session are passed over.
 
-            timeout: How long a token call may take, and how long requests wait for `on_token`.
+            timeout: How long each wait on the network may last in a token call (for the connection, the headers, the
+                body), and how long requests wait for `on_token`. All in all, with what is tried again, requests wait
+                for a new token for five timeouts at most, with a store for ten.
 
             refresh_ahead: How long before its expiry a token is refreshed in the background; at most a quarter of its
                 life, and somewhat later by chance, so that many processes do not all refresh at once.

@@ -71,7 +71,8 @@ class OAuthClient:
             http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for the calls; by default
                 a client library that is installed, with the settings of the usual environment variables.
 
-            timeout: Seconds for a call.
+            timeout: Seconds for each wait on the network; a call, with what is tried again, takes five times as long at
+                most.
 
         Raises:
             TypeError, ValueError: An argument is not what it should be; the message says what to do.
@@ -109,7 +110,7 @@ class OAuthClient:
 
     @property
     def timeout(self) -> float:
-        """Seconds for a call."""
+        """Seconds for each wait on the network."""
         return self._timeout
 
     @property

@@ -130,7 +130,7 @@ class Environment:
 
             http: As for `FoxyAuth`.
 
-            timeout: Seconds for the call.
+            timeout: Seconds for each wait on the network; the call takes three times as long at most.
 
         Raises:
             TypeError, ValueError: *api* is no address that secrets may be sent to.

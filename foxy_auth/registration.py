@@ -149,7 +149,7 @@ def register_client(
 
         http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for all calls.
 
-        timeout: Seconds for a call.
+        timeout: Seconds for each wait on the network; each of the calls takes three times as long at most.
 
     Raises:
         RegistrationError: The API refuses, say because the id is taken or a field is missing; it lists each fault.
