@@ -283,6 +283,8 @@ class FoxyAuth(_Faces):
             TokenRefusedError: The token endpoint refuses: repair the configuration.
 
             TokenUnavailableError: The token endpoint gave no usable answer: try later.
+
+            StoreError: The store cannot be read or locked: repair it.
         """
         return self._source.token(via=self._via)
 
@@ -355,7 +357,7 @@ class FoxyAuth(_Faces):
         Wait for a refresh under way, and until `on_token` has taken the new token.
 
         Raises:
-            StoreError: `on_token` failed, or takes longer than the timeout.
+            StoreError: `on_token` or the store failed, or takes longer than the timeout.
         """
         self._source.flush()
 

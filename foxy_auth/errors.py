@@ -7,7 +7,7 @@ The errors, named by what the caller does next.
     ├─ TokenUnavailableError   no usable answer                       → try later
     ├─ AuthorizationError      the authorization did not finish       → start over
     ├─ RegistrationError       the API refused to create something    → repair what was sent
-    └─ StoreError              the token could not be saved           → repair what saves it
+    └─ StoreError              a token could not be saved or loaded   → repair the store or the callback
 
 Wrong use of the library is a `TypeError` or a `ValueError`, raised at once.
 

@@ -64,6 +64,8 @@ class KeyringStore:
             limit: The longest record in characters; by default 1,280 with Windows' keyring, which keeps no more.
 
         Raises:
+            ValueError: *service* or *user* is no name.
+
             StoreError: There is no keyring that could be used, or it would keep secrets in plain text.
 
             ImportError: The packages keyring and filelock are not installed.
