@@ -1,4 +1,4 @@
-"""One token call for each grant, from the question to the token: the protocol over the transport."""
+"""The token calls of one OAuth client, one for each kind of grant: each from its request to the token it brings."""
 
 from __future__ import annotations
 

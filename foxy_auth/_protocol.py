@@ -194,7 +194,7 @@ def read_token(
     Read the fields of a token answer, as `read_reply` describes.
 
     Raises:
-        KeyError, TypeError, ValueError: They are none.
+        KeyError, TypeError, ValueError: They are not those of a token answer.
     """
     life = _life(fields)
     return Token(

@@ -64,7 +64,7 @@ class Flight(Future[Token]):
         self._claimed = Lock()
 
     def claim(self) -> bool:
-        """Take it upon oneself to land this flight; tell whether nobody else has."""
+        """Take it upon oneself to land this flight; False if somebody else has done so before."""
         return self._claimed.acquire(blocking=False)
 
 
@@ -152,7 +152,7 @@ class TokenSource:
         self._renew()
 
     def _renew(self) -> None:
-        """Start on the ground: at first, out of a pickle, and in a forked child."""
+        """Start with no flight under way: at first, out of a pickle, and in a forked child."""
         self._lock = Lock()  # guards the choice "start or join" and the outcome; never held during I/O
         self._flight: Flight | None = None  # the one whose exchange is under way
         self._last: Flight | None = None  # the one that started last, whether it has landed or not
@@ -196,7 +196,7 @@ class TokenSource:
             rejected: The token that the API has refused, or that the caller wants replaced.
 
         Raises:
-            LoginRequiredError, TokenRefusedError, TokenUnavailableError: There is none to be had.
+            LoginRequiredError, TokenRefusedError, TokenUnavailableError, StoreError: There is none to be had.
         """
         look = self._look(via, rejected, None)
         if look.flight is not None:

@@ -34,7 +34,7 @@ class Records:
                 be replaced; None keeps records in plain text.
 
         Raises:
-            ValueError: A key is none.
+            ValueError: *key*, or one of several, is no Fernet key.
         """
         self._fernet: Any = None if key is None else _fernet(key)
 
