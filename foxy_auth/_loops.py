@@ -95,6 +95,7 @@ def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
     awaited.__doc__ = f"Do what `{function.__name__}` does, without blocking the event loop, be it asyncio's or trio's."
     awaited.__name__ = f"a{function.__name__}"
+    awaited.__qualname__ = function.__qualname__.removesuffix(function.__name__) + awaited.__name__
     return awaited
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import subprocess
 import sys
 import threading
@@ -38,6 +39,7 @@ from foxy_auth import (
     Token,
     TokenRefusedError,
     TokenUnavailableError,
+    acreate_user,
 )
 from foxy_auth.emulator import Emulator
 from foxy_auth.stores import MemoryStore
@@ -545,6 +547,14 @@ async def test_async_twins_never_block_the_loop(foxy: Emulator, name: str) -> No
 
     assert (before, len(brought)) == ([], 1)
     assert only(foxy.token_calls).status == 200
+
+
+def test_async_twins_have_names_of_their_own() -> None:
+    """A twin shows itself by its own name, and a pickle brings back the twin, not the original."""
+    twins = [acreate_user, OAuthClient.afetch_token]
+
+    assert [twin.__qualname__ for twin in twins] == ["acreate_user", "OAuthClient.afetch_token"]
+    assert [pickle.loads(pickle.dumps(twin)) for twin in twins] == twins  # noqa: S301 - our own
 
 
 async def test_async_twins_raise_what_their_originals_raise(foxy: Emulator) -> None:
