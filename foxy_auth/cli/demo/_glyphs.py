@@ -19,12 +19,11 @@ class Glyphs:
     dot: str
     rule: str
     arrow: str
-    dash: str
     spinner: str
 
 
-RICH = Glyphs(good="✓", bad="✗", bar="━", dot="•", rule="─", arrow="→", dash="–", spinner="dots")  # noqa: RUF001 - a dash
-PLAIN = Glyphs(good="+", bad="X", bar="=", dot="-", rule="-", arrow="->", dash="-", spinner="line")
+RICH = Glyphs(good="✓", bad="✗", bar="━", dot="•", rule="─", arrow="→", spinner="dots")
+PLAIN = Glyphs(good="+", bad="X", bar="=", dot="-", rule="-", arrow="->", spinner="line")
 
 
 def glyphs_for(console: Console) -> Glyphs:
