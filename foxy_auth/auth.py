@@ -326,7 +326,7 @@ class FoxyAuth(_Faces):
 
     def for_token(
         self, token: Token, *, on_token: Callable[[Token], object] | None = None, store: TokenStore | None = None
-    ) -> FoxyAuth:
+    ) -> Self:
         """
         Return the auth object of another grant to the same OAuth client, and hand *token* to *on_token* at once.
 
@@ -337,7 +337,7 @@ class FoxyAuth(_Faces):
 
             store: As for `FoxyAuth`; it gets *token* at once too.
         """
-        other = FoxyAuth.__new__(FoxyAuth)
+        other = type(self).__new__(type(self))
         grant = _grant(token, None)
         exchange = self._exchange.for_grant()
         other._compose(exchange, self._windows, timeout=self._timeout, grant=grant, on_token=on_token, store=store)  # noqa: SLF001

@@ -682,6 +682,19 @@ def test_going_on_with_what_a_store_holds(foxy: Emulator) -> None:
         client_of(foxy).auth()
 
 
+class ShopAuth(FoxyAuth):
+    """Somebody's own, with a little more."""
+
+
+def test_a_subclass_stays_one(foxy: Emulator) -> None:
+    """Whatever makes an auth object of a subclass makes one of that subclass, for another grant too."""
+    auth = ShopAuth.from_client_credentials(client_of(foxy))
+    token = foxy.grant()
+    other = auth.for_token(token)
+
+    assert (type(auth), type(other), other.get_token()) == (ShopAuth, ShopAuth, token)
+
+
 # --- one library at a time -----------------------------------------------------------------------------------------
 
 PROGRAM = """

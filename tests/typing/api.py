@@ -65,6 +65,10 @@ async def keep_async(token: Token) -> None:
     keep(token)
 
 
+class OwnAuth(FoxyAuth):
+    """A subclass."""
+
+
 def construction(session: requests.Session, client: httpx.Client) -> None:
     """Make auth objects from credentials, a token, the process's environment."""
     FoxyAuth(client_id="id", client_secret="secret", refresh_token="refresh", on_token=keep)
@@ -83,6 +87,7 @@ def construction(session: requests.Session, client: httpx.Client) -> None:
         leeway=30,
     )
     assert_type(FoxyAuth.from_env(), FoxyAuth)
+    assert_type(OwnAuth.from_env().for_token(Token("access")), OwnAuth)
     for environment in (PRODUCTION, FOXY_IO, SANDBOX):
         assert_type(environment, Environment)
 
