@@ -20,7 +20,7 @@ from foxy_auth._freshness import Standing
 from foxy_auth._loops import Loop
 from foxy_auth._patience import PATIENCE
 from foxy_auth._saving import Saver
-from foxy_auth._source import Flight, TokenSource
+from foxy_auth._source import Flight, Setback, TokenSource
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError
 from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token
@@ -91,7 +91,7 @@ class SharedSource(TokenSource):
         self._keeper.retry()
         super()._retry_saving()
 
-    def _is_final(self, setback: Any) -> bool:  # noqa: ARG002 - as in TokenSource
+    def _is_final(self, setback: Setback) -> bool:  # noqa: ARG002 - as in TokenSource
         """Look into the store once more: somebody may have logged in again."""
         return False
 

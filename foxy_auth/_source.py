@@ -86,7 +86,7 @@ class _Look:
 
 
 @dataclass(slots=True)
-class _Setback:
+class Setback:
     """
     The last failed refresh, while it has consequences.
 
@@ -156,7 +156,7 @@ class TokenSource:
         self._lock = Lock()  # guards the choice "start or join" and the outcome; never held during I/O
         self._flight: Flight | None = None  # the one whose exchange is under way
         self._last: Flight | None = None  # the one that started last, whether it has landed or not
-        self._setback: _Setback | None = None
+        self._setback: Setback | None = None
         self._futile = _Futile()
         self._jitter = self._clock.chance()
         _sources.add(self)
@@ -289,7 +289,7 @@ class TokenSource:
             self._is_final(setback) or self._clock.monotonic() < max(setback.retry_at, setback.banned_until)
         )
 
-    def _is_final(self, setback: _Setback) -> bool:
+    def _is_final(self, setback: Setback) -> bool:
         return isinstance(setback.error, LoginRequiredError) and setback.refresh_token == self._refresh_token
 
     def _board(self, via: str, rejected: Token | None, loop: Loop | None) -> Flight:
@@ -381,7 +381,7 @@ class TokenSource:
             if isinstance(error, TokenRefusedError):
                 refusals = (self._setback.refusals if self._setback else 0) + 1
                 ban = SPACING if refusals >= FUTILE else 0.0
-            self._setback = _Setback(
+            self._setback = Setback(
                 error, self._refresh_token, retry_at=now + SPACING, banned_until=now + ban, refusals=refusals
             )
             self._flight = None
