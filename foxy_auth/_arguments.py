@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from inspect import iscoroutinefunction
 from math import isfinite
+from typing import Literal, get_args
 
 from foxy_auth.token import Token
 
-AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+# How a client authenticates at the token endpoint (RFC 6749, section 2.3.1).
+AuthMethod = Literal["client_secret_basic", "client_secret_post"]
 
 
 def kind(thing: object) -> str:
@@ -40,8 +42,9 @@ def check_redirect_uri(value: object) -> None:
 
 def check_auth_method(value: object) -> None:
     """Refuse a way of client authentication that the provider does not know."""
-    if value not in AUTH_METHODS:
-        raise ValueError(f"client_auth_method takes {' or '.join(map(repr, AUTH_METHODS))}")
+    methods = get_args(AuthMethod)
+    if value not in methods:
+        raise ValueError(f"client_auth_method takes {' or '.join(map(repr, methods))}")
 
 
 def check_api_version(value: object) -> None:

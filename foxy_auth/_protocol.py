@@ -20,6 +20,7 @@ from math import inf, isfinite
 from typing import Any, cast
 from urllib.parse import urljoin
 
+from foxy_auth._arguments import AuthMethod
 from foxy_auth.errors import (
     FoxyAuthError,
     LoginRequiredError,
@@ -76,7 +77,7 @@ class Client:
 
     client_id: str
     client_secret: str = field(repr=False)
-    auth_method: str = "client_secret_basic"
+    auth_method: AuthMethod = "client_secret_basic"
 
 
 @dataclass(frozen=True, slots=True)

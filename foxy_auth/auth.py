@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from foxy_auth._arguments import (
+    AuthMethod,
     check_callback,
     check_seconds,
     check_store,
@@ -91,7 +92,7 @@ class FoxyAuth(_Faces):
         store: TokenStore | None = None,
         environment: Environment = PRODUCTION,
         api_version: str = "1",
-        client_auth_method: str = "client_secret_basic",
+        client_auth_method: AuthMethod = "client_secret_basic",
         http: object | None = None,
         timeout: float = TIMEOUT,
         refresh_ahead: float = REFRESH_AHEAD,

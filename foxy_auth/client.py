@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from foxy_auth._arguments import (
+    AuthMethod,
     check_callback,
     check_redirect_uri,
     check_seconds,
@@ -47,7 +48,7 @@ class OAuthClient:
         *,
         redirect_uri: str | None = None,
         environment: Environment = PRODUCTION,
-        client_auth_method: str = "client_secret_basic",
+        client_auth_method: AuthMethod = "client_secret_basic",
         api_version: str = "1",
         http: object | None = None,
         timeout: float = TIMEOUT,

@@ -187,6 +187,8 @@ async def flows(callback: str, query: dict[str, list[str]]) -> None:
         http=requests.Session(),
         timeout=5,
     )
+    # mypy and pyright both complain where no error is.
+    OAuthClient("id", "secret", client_auth_method="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     request = client.authorization_request(STORE_FULL_ACCESS, pkce=True)
     assert_type(request, AuthorizationRequest)
     assert_type(request.url, str)
