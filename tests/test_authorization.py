@@ -42,7 +42,7 @@ CODE = "0fa4efa4efa4efa4efa4efa4efa4efa4efa4e000"
 
 
 def client(environment: Environment = PRODUCTION) -> OAuthClient:
-    """Return a client as the seed's reader has registered it."""
+    """Return a client as a reader of the provider's page has registered it."""
     return OAuthClient(CLIENT_ID, SECRET, redirect_uri=REDIRECT_URI, environment=environment)
 
 
@@ -198,9 +198,9 @@ def test_a_request_shows_no_secret() -> None:
     assert repr(request) == str(request) == "<AuthorizationRequest to https://my.foxycart.com/authorize>"
 
 
-# --- the seed's table of errors ------------------------------------------------------------------------------------
+# --- the provider's table of errors ----------------------------------------------------------------------------------
 
-SEED_ROWS = [
+PAGE_ROWS = [
     pytest.param(
         "access_denied",
         "The user denied access to your application",
@@ -236,8 +236,8 @@ SEED_ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "description", "action"), SEED_ROWS)
-def test_each_row_of_the_seeds_table_tells_the_action_required(error: str, description: str, action: str) -> None:
+@pytest.mark.parametrize(("error", "description", "action"), PAGE_ROWS)
+def test_each_row_of_the_pages_table_tells_the_action_required(error: str, description: str, action: str) -> None:
     """3P, "Possible error responses": each error says what it is, and the action that the page requires."""
     answer = f"{REDIRECT_URI}?{urlencode({'error': error, 'error_description': description, 'state': STATE})}"
     with pytest.raises(AuthorizationError) as caught:
@@ -277,7 +277,7 @@ def test_the_row_about_the_missing_state_comes_without_a_state() -> None:
         pytest.param("a\r\nb\x1b[2J", None, "a  b [2J; begin a new authorization", id="control characters"),
     ],
 )
-def test_errors_that_the_seed_does_not_know(error: str, description: str | None, message: str) -> None:
+def test_errors_that_the_page_does_not_know(error: str, description: str | None, message: str) -> None:
     """3P: "Your application should handle an error response appropriately", whatever it is."""
     answer = {"error": error, "state": STATE} | ({"error_description": description} if description else {})
     with pytest.raises(AuthorizationError) as caught:

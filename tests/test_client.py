@@ -70,7 +70,7 @@ def answer(foxy: Emulator, code: str | None = None) -> dict[str, str]:
 
 
 def basic(client_id: str, client_secret: str) -> str:
-    """Write the seed's header: base64 of both, joined with a colon."""
+    """Write the header of the provider's page: base64 of both, joined with a colon."""
     return "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode()
 
 
@@ -147,7 +147,7 @@ def test_the_way_of_authentication_stays_with_the_grant(foxy: Emulator) -> None:
     assert not [call for call in foxy.token_calls if "Authorization" in call.headers]
 
 
-def test_the_seeds_sample_call_goes_over_the_wire_as_printed(foxy: Emulator) -> None:
+def test_the_pages_sample_call_goes_over_the_wire_as_printed(foxy: Emulator) -> None:
     """3P: the page's own credentials, code and redirect URI give the page's own header and body, letter by letter."""
     foxy.register_client(client_id=SAMPLE_ID, client_secret=SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI)
     client = OAuthClient(SAMPLE_ID, SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI, environment=foxy.environment)
@@ -166,7 +166,7 @@ def test_the_seeds_sample_call_goes_over_the_wire_as_printed(foxy: Emulator) -> 
 
 
 @respx.mock
-def test_in_production_the_code_goes_to_the_token_endpoint_of_the_seed(respx_mock: respx.MockRouter) -> None:
+def test_in_production_the_code_goes_to_the_token_endpoint_of_the_page(respx_mock: respx.MockRouter) -> None:
     """3P: "https://api.foxycart.com/token" is where the code goes; users' mocks see the call."""
     route = respx_mock.post("https://api.foxycart.com/token").respond(json={"access_token": "FakeAccess"})
     with httpx.Client() as http:
@@ -798,7 +798,7 @@ def test_a_clients_id_and_secret_cannot_be_changed() -> None:
     assert (client.client_id, client.client_secret) == (SAMPLE_ID, "FakeSecret")
 
 
-def test_the_seeds_sample_token_signs_as_printed() -> None:
+def test_the_pages_sample_token_signs_as_printed() -> None:
     """3P, "Authenticating API Calls": the page's own access token gives the page's own header, and the version."""
     token = Token("76e9237hHosdp4890sjjafu38U78HJSund7295a9", refresh_token="FakeRefresh")
 

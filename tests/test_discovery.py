@@ -241,7 +241,7 @@ def test_presets_are_the_provider_s_addresses(preset: Environment, api: str, aut
 
 
 def test_production_is_the_default() -> None:
-    """The names of the seeds need not be given."""
+    """The addresses of the provider's pages need not be given."""
     client = OAuthClient("id", "FakeSecret")
 
     assert client.environment is PRODUCTION

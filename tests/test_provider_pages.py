@@ -23,7 +23,7 @@ CLIENT = "test_client.py::"
 RECIPES = "test_recipes.py::"
 REGISTRATION = "test_registration.py::"
 
-BASIC = f"{CLIENT}test_the_seeds_sample_call_goes_over_the_wire_as_printed"
+BASIC = f"{CLIENT}test_the_pages_sample_call_goes_over_the_wire_as_printed"
 DENIED = f"{RECIPES}test_a_user_denies"
 EXCHANGED = f"{CLIENT}test_a_code_is_exchanged_for_a_token"
 FOLLOWED = "test_discovery.py::test_a_link_within_the_origins_is_followed"
@@ -33,7 +33,7 @@ PARAMETERS = f"{AUTHORIZATION}test_the_request_has_the_four_required_parameters_
 POSTED = f"{CLIENT}test_the_client_may_authenticate_by_post_fields"
 QUIET = f"{CLIENT}test_no_log_and_no_error_tells_a_secret"
 REGISTERED = f"{REGISTRATION}test_registering_a_client"
-ROWS = f"{AUTHORIZATION}test_each_row_of_the_seeds_table_tells_the_action_required"
+ROWS = f"{AUTHORIZATION}test_each_row_of_the_pages_table_tells_the_action_required"
 SHAPES = f"{AUTHORIZATION}test_every_shape_of_an_answer_is_read"
 STORED = f"{RECIPES}test_tokens_outlive_the_application"
 WHOLE = f"{CLIENT}test_from_the_link_to_the_first_call"
@@ -83,10 +83,10 @@ THIRD_PARTY = {
     "If the user denied the request, or if there was": [f"{CLIENT}test_the_user_presses_deny", DENIED],
     "If available, an additional error_description": [
         ROWS,
-        f"{AUTHORIZATION}test_errors_that_the_seed_does_not_know",
+        f"{AUTHORIZATION}test_errors_that_the_page_does_not_know",
     ],
     "Your application should handle an error response": [
-        f"{AUTHORIZATION}test_errors_that_the_seed_does_not_know",
+        f"{AUTHORIZATION}test_errors_that_the_page_does_not_know",
         f"{RECIPES}test_broken_callbacks",
     ],
     "Possible error responses": [HEADING],
@@ -111,7 +111,7 @@ THIRD_PARTY = {
     '"fx:token": {': [FOUND, FOLLOWED],
     '"href": "https://api.foxycart.com/token"': [
         "test_discovery.py::test_presets_are_the_provider_s_addresses",
-        f"{CLIENT}test_in_production_the_code_goes_to_the_token_endpoint_of_the_seed",
+        f"{CLIENT}test_in_production_the_code_goes_to_the_token_endpoint_of_the_page",
     ],
     '"title": "The OAuth endpoint': [f"{CLIENT}test_a_token_is_refreshed_by_hand"],
     "Post www-form-url-encoded data as follows": [
@@ -149,7 +149,7 @@ THIRD_PARTY = {
     "Requests to the API need to include the access_token": [
         "clients/test_contract.py::test_requests_to_an_own_origin_are_signed"
     ],
-    "Authorization: Bearer 76e9": [f"{CLIENT}test_the_seeds_sample_token_signs_as_printed"],
+    "Authorization: Bearer 76e9": [f"{CLIENT}test_the_pages_sample_token_signs_as_printed"],
     "For more details on working with the API": [ELSEWHERE],
     "Refreshing the Access Token": [HEADING],
     "As the Access Token expires after 2 hours": [
