@@ -31,7 +31,7 @@ def refused(module: Any, request: Any) -> Any:
 
 
 def test_flow_yields_the_callers_requests_alone(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """F41: a flow yields the caller's request and its retry, of the same class, with body and extensions, no more."""
+    """A flow yields the caller's request and its retry, of the same class, with body and extensions, no more."""
     request = module.Request("POST", foxy.store_url, json={"a": 1}, extensions={"timeout": {"read": 7}})
     flow = auth.sync_auth_flow(request)
     first = next(flow)
@@ -46,7 +46,7 @@ def test_flow_yields_the_callers_requests_alone(module: Any, auth: FoxyAuth, fox
 
 
 def test_abandoned_flow_holds_nothing(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """F7: a flow that nobody finishes, or that is closed, leaves nothing locked, before a 401 or after it."""
+    """A flow that nobody finishes, or that is closed, leaves nothing locked, before a 401 or after it."""
     kept: list[Any] = []
     for refuse in (False, True):
         for close in (False, True):
@@ -65,7 +65,7 @@ def test_abandoned_flow_holds_nothing(module: Any, auth: FoxyAuth, foxy: Emulato
 
 
 def test_abandoned_async_flow_holds_nothing(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """F7: an async flow may be dropped, or finished by another task than the one that began it."""
+    """An async flow may be dropped, or finished by another task than the one that began it."""
 
     async def use() -> int:
         flow = auth.async_auth_flow(module.Request("GET", foxy.store_url))
@@ -82,7 +82,7 @@ def test_abandoned_async_flow_holds_nothing(module: Any, auth: FoxyAuth, foxy: E
 
 
 def test_flow_closed_by_another_thread_holds_nothing(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """F7: a flow may be closed by another thread."""
+    """A flow may be closed by another thread."""
     flow = auth.sync_auth_flow(module.Request("GET", foxy.store_url))
     next(flow)
     closer = threading.Thread(target=flow.close)
@@ -95,7 +95,7 @@ def test_flow_closed_by_another_thread_holds_nothing(module: Any, auth: FoxyAuth
 
 
 def test_raising_event_hook_ends_the_call(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """F39: an event hook that raises for a 401 sees it before us and ends that call; later ones are served."""
+    """An event hook that raises for a 401 sees it before us and ends that call; later ones are served."""
     strict = [True]
 
     def check(response: Any) -> None:
@@ -113,7 +113,7 @@ def test_raising_event_hook_ends_the_call(module: Any, auth: FoxyAuth, foxy: Emu
 
 
 def test_none_sends_without_the_token(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """F32: `auth=None` sends one request without the client's token, and without a retry."""
+    """`auth=None` sends one request without the client's token, and without a retry."""
     with module.Client(auth=auth) as client:
         client.get(foxy.store_url, auth=None)
 
@@ -121,7 +121,7 @@ def test_none_sends_without_the_token(module: Any, auth: FoxyAuth, foxy: Emulato
 
 
 def test_flow_is_taken_for_a_flow(module: Any, auth: FoxyAuth) -> None:
-    """F45: either library takes the object for one of its own, not for a function that signs and does no more."""
+    """Either library takes the object for one of its own, not for a function that signs and does no more."""
     with module.Client(auth=auth) as client:
         taken = client.auth
 
@@ -163,7 +163,7 @@ print(sent[0].headers["Authorization"])
 
 
 def test_httpx2_may_pass_for_httpx() -> None:
-    """F73: after `httpx2.alias_httpx()` the object is made, and serves, as before."""
+    """After `httpx2.alias_httpx()` the object is made, and serves, as before."""
     ran = subprocess.run([sys.executable, "-c", ALIASED], capture_output=True, text=True, timeout=60, check=False)
 
     assert (ran.stdout, ran.stderr) == ("Bearer FakeAccess\n", "")
@@ -171,7 +171,7 @@ def test_httpx2_may_pass_for_httpx() -> None:
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_one_object_serves_all_at_once(library: str, foxy: Emulator) -> None:
-    """F77: one object in a sync client, in an async one and called by requests shares one refresh."""
+    """One object in a sync client, in an async one and called by requests shares one refresh."""
     module = import_module(library)
     requests = import_module("requests")
     foxy.rotate_refresh_tokens = True

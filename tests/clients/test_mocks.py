@@ -35,7 +35,7 @@ EXPECTED = ["Bearer FakeOld", "Basic Y2xpZW50X0Zha2U6RmFrZVNlY3JldA==", "Bearer 
 
 
 def test_responses(auth: FoxyAuth) -> None:
-    """F74: responses covers the token call, the 401 and the retry."""
+    """`responses` covers the token call, the 401 and the retry."""
     with responses.RequestsMock() as mock:
         mock.get(HOME, status=401, json=REFUSAL)
         mock.post(TOKEN, json=ISSUED)
@@ -48,7 +48,7 @@ def test_responses(auth: FoxyAuth) -> None:
 
 
 def test_requests_mock() -> None:
-    """F74: requests-mock covers a token call ahead of a request."""
+    """`requests_mock` covers a token call ahead of a request."""
     auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", refresh_token="FakeRefresh")
     with requests_mock.Mocker() as mock:
         mock.get(HOME, json={"ok": True})
@@ -61,7 +61,7 @@ def test_requests_mock() -> None:
 
 def test_requests_mock_adapter() -> None:
     """
-    F74: a requests-mock adapter, mounted on the session that is given for token calls, covers refresh and retry.
+    An adapter of requests-mock, mounted on the session that is given for token calls, covers refresh and retry.
 
     Its `Mocker` cannot: it lets one thread at a time send, and a refresh runs in a thread of its own.
     """
@@ -80,7 +80,7 @@ def test_requests_mock_adapter() -> None:
 
 
 def test_respx(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None:
-    """F74: respx does, for the sync client of httpx."""
+    """`respx` covers them for the sync client of httpx."""
     route = respx_mock.get(HOME)
     route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
     respx_mock.post(TOKEN).respond(json=ISSUED)
@@ -92,7 +92,7 @@ def test_respx(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None:
 
 
 async def test_respx_async(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None:
-    """F74: and for the async one."""
+    """`respx` covers them for the async client of httpx."""
     route = respx_mock.get(HOME)
     route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
     respx_mock.post(TOKEN).respond(json=ISSUED)
@@ -104,7 +104,7 @@ async def test_respx_async(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None
 
 
 async def test_pytest_httpx(auth: FoxyAuth, httpx_mock: HTTPXMock) -> None:
-    """F74: pytest-httpx does."""
+    """`pytest_httpx` covers them."""
     httpx_mock.add_response(url=HOME, status_code=401, json=REFUSAL)
     httpx_mock.add_response(url=TOKEN, method="POST", json=ISSUED)
     httpx_mock.add_response(url=HOME, json={"ok": True})
@@ -116,7 +116,7 @@ async def test_pytest_httpx(auth: FoxyAuth, httpx_mock: HTTPXMock) -> None:
 
 
 async def test_pytest_httpx2(auth: FoxyAuth, httpx2_mock: respx.MockRouter) -> None:
-    """F74: pytest-httpx2 does, which is respx for httpx2."""
+    """`pytest_httpx2` covers them, which is respx for httpx2."""
     route = httpx2_mock.get(HOME)
     route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
     httpx2_mock.post(TOKEN).respond(json=ISSUED)
