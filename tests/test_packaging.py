@@ -164,6 +164,16 @@ def test_readme(reader: Emulator) -> None:
     check_first_token(reader, names["begin"], names["callback"])
 
 
+def test_the_readme_names_what_there_is() -> None:
+    """Each method of an auth object and of a client stands in the README or the recipes, and so does each function."""
+    pages = "".join((TOP / page).read_text(encoding="utf-8") for page in ("README.md", ".github/RECIPES.md"))
+    functions = [name for name in foxy_auth.__all__ if inspect.isfunction(getattr(foxy_auth, name))]
+    methods = [name for kind in (FoxyAuth, OAuthClient) for name, _ in inspect.getmembers(kind, inspect.isroutine)]
+    ours = {name for name in (*functions, *methods) if not name.startswith("_") and not name.endswith("auth_flow")}
+
+    assert sorted(ours - set(re.findall(r"\w+", pages))) == []
+
+
 def check_first_token(foxy: Emulator, begin: Any, callback: Any) -> None:
     """Bring a user's token by the README's two functions for a web application."""
     session: dict[str, str] = {}
