@@ -238,7 +238,7 @@ def _start(stream: Any) -> int | None:
 
     Asynchronous files are none: they would have to be taken back asynchronously.
     """
-    file: Any = getattr(stream, "_stream", None)  # there is no public way to it
+    file: Any = getattr(stream, "_stream", None) if _library_made(stream) else None  # there is no public way to it
     if iscoroutinefunction(getattr(file, "tell", None)):
         return None
     try:
@@ -254,7 +254,7 @@ def _rewound(stream: Any, start: int | None) -> bool:
     Bytes, text, json and forms can; a multipart stream can, if its files can seek, for it takes them back itself; a
     file can be taken back to where it began; an iterator cannot.
     """
-    kind = type(stream).__name__ if library_of(stream) else ""  # users have classes of their own, with any name
+    kind = type(stream).__name__ if _library_made(stream) else ""
     if kind == "ByteStream":
         return True
     if kind == "MultipartStream":
@@ -266,6 +266,11 @@ def _rewound(stream: Any, start: int | None) -> bool:
     except Exception:  # noqa: BLE001 - a pipe after all, or closed
         return False
     return True
+
+
+def _library_made(stream: object) -> bool:
+    """Tell whether *stream* is of a class of the library's own; users derive theirs, with any name and attributes."""
+    return type(stream).__module__.partition(".")[0] in {"httpx", "httpx2"}
 
 
 def _files(stream: Any) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import subprocess
 import sys
 import threading
@@ -16,6 +17,8 @@ from clients.grants import make_auth
 from foxy_auth import FoxyAuth
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from foxy_auth.emulator import Emulator
 
 
@@ -132,6 +135,30 @@ def test_flow_is_taken_for_a_flow(module: Any, auth: FoxyAuth) -> None:
 def test_uploads_and_answers_are_not_read_by_the_library(auth: FoxyAuth) -> None:
     """R17: neither library is asked to read a body into memory before the flow."""
     assert (auth.requires_request_body, auth.requires_response_body) == (False, False)
+
+
+@pytest.mark.parametrize("name", ["ByteStream", "MultipartStream", "Upload"])
+def test_users_own_stream_is_sent_once(module: Any, auth: FoxyAuth, foxy: Emulator, name: str) -> None:
+    """R16: a stream of a class of the user's is not taken for the library's, whatever it and its parts are called."""
+
+    class Own(module.SyncByteStream):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.fields: list[Any] = []
+            self._stream = io.BytesIO(b"all of it")
+            self._pieces = iter([self._stream.getvalue()])
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield from self._pieces
+
+    Own.__name__ = name
+    foxy.revoke_access_tokens()
+    with module.Client(auth=auth) as client:
+        request = client.build_request("POST", f"{foxy.store_url}/upload", content=iter([b"in its place:"]))
+        request.stream = Own()
+        status = client.send(request).status_code
+
+    assert (status, [call.body_length for call in foxy.api_calls]) == (401, [len(b"all of it")])
+    assert len(foxy.token_calls) == 1
 
 
 def test_request_of_another_library_is_refused(auth: FoxyAuth) -> None:
