@@ -221,6 +221,8 @@ async def _aread_401(response: httpx.Response) -> bytes:
 def _replaced(response: httpx.Response, head: bytes) -> bytes:
     """Put what was read in the place of the stream it was read from; return it decoded."""
     library = import_module(_library(response.request))
+    if (elapsed := getattr(response.stream, "elapsed", None)) is not None:
+        response.elapsed = elapsed  # which httpx2 leaves on the stream
     response.stream = library.ByteStream(head)
     try:
         decoded: bytes = library.Response(response.status_code, headers=response.headers, content=head).content

@@ -1054,6 +1054,7 @@ def test_retried_answer_looks_like_any_other(client: Client, auth: FoxyAuth, fox
         f"Bearer {auth.token.access_token}",
     ]
     assert response.elapsed.total_seconds() > 0
+    assert refused.elapsed.total_seconds() > 0
     assert b"invalid_token" in refused.content
 
 
