@@ -1,7 +1,8 @@
 """
 The face for httpx and httpx2: one conversation, which two drivers carry out, one waiting and one awaiting.
 
-The conversation yields the caller's request, at most twice; token calls go another way.
+The conversation yields the caller's request, once more for a token that was refused, and once more for a header that
+was lost on a redirect; token calls go another way.
 Nothing is held across a `yield`, for the client may drop a flow at any time, or finish it in another task.
 """
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from foxy_auth._source import TokenSource
     from foxy_auth.environment import Environment
     from foxy_auth.token import Token
+
+# Retries of a request: one for a header that the client has dropped, on a redirect from one of our origins to another,
+# and one for a token that was refused.
+RETRIES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,23 +107,29 @@ class HttpxFace:
         start = _start(request.stream)
         _sign(request, token, self._api_version)
         response: httpx.Response = yield _Send(request)
-        if response.status_code != UNAUTHORIZED or not self._stayed_here(response):
-            return
-        body = yield _Read(response)
-        # Otherwise the client has dropped the header, on a redirect from one of our origins to another.
-        rejected = token if carries(response.request.headers, token) else None
-        if rejected and (self._source.futile or not blames_token(response.headers, body)):
-            return
-        token = yield _Ask(rejected)
-        if not _rewound(response.request.stream, start):
-            return
-        last: httpx.Response = yield _Send(_retry(response, token, self._api_version))
+        rejected: Token | None = None
+        for _ in range(RETRIES):
+            signed = carries(response.request.headers, token)
+            if not self._refused(response) or (signed and rejected):
+                break
+            body = yield _Read(response)
+            if signed and (self._source.futile or not blames_token(response.headers, body)):
+                return
+            rejected = token if signed else rejected
+            token = yield _Ask(rejected)
+            if not _rewound(response.request.stream, start):
+                return
+            response = yield _Send(_retry(response, token, self._api_version))
         if rejected:
-            self._source.note_retry(token, refused=last.status_code == UNAUTHORIZED)
+            refused = self._refused(response) and carries(response.request.headers, token)
+            self._source.note_retry(token, refused=refused)
 
-    def _stayed_here(self, response: httpx.Response) -> bool:
-        """Tell whether no redirect has led to a foreign origin, which may have chosen where to go next."""
-        return all(self._environment.covers(str(hop.request.url)) for hop in (*response.history, response))
+    def _refused(self, response: httpx.Response) -> bool:
+        """Tell whether *response* is a 401, and no redirect has led to a foreign origin, which may have chosen it."""
+        hops = (*response.history, response)
+        return response.status_code == UNAUTHORIZED and all(
+            self._environment.covers(str(hop.request.url)) for hop in hops
+        )
 
 
 def _next(conversation: _Conversation, answer: object) -> _Ask | _Read | _Send | None:

@@ -116,6 +116,8 @@ class _Answer:
         retried = _sent_again(response, self._token, self._api_version, sending, cookies)
         if rejected:
             self._source.note_retry(self._token, refused=retried.status_code == UNAUTHORIZED)
+        elif carries(retried.request.headers, self._token):
+            return self(retried, **sending)  # only now has the token been tried
         return retried
 
     def _refused(self, response: Any) -> bool:

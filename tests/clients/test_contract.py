@@ -245,15 +245,45 @@ def test_token_calls_follow_no_redirect(client: Client, auth: FoxyAuth, foxy: Em
     assert (foxy.elsewhere.calls, len(foxy.token_calls)) == ([], 1)
 
 
+def two_origins(foxy: Emulator) -> tuple[Environment, str]:
+    """Return an environment of two origins, and an address at the first that redirects to a store at the second."""
+    second = f"http://localhost:{urlsplit(foxy.url).port}"
+    address = f"{foxy.url}/redirect?to={second}{urlsplit(foxy.store_url).path}"
+    return Environment(api=foxy.url, origins=(second,)), address
+
+
 def test_redirect_between_own_origins_keeps_the_token(client: Client, foxy: Emulator) -> None:
     """R3: a redirect from one own origin to another, on which the client drops the header, is signed again."""
-    second = f"http://localhost:{urlsplit(foxy.url).port}"
-    environment = Environment(api=foxy.url, origins=(second,))
-    path = urlsplit(foxy.store_url).path
-    answer = client.get(f"{foxy.url}/redirect?to={second}{path}", auth=make_auth(foxy, environment=environment))
+    environment, address = two_origins(foxy)
+    answer = client.get(address, auth=make_auth(foxy, environment=environment))
 
     assert (answer.status, [call.status for call in foxy.api_calls]) == (200, [302, 401, 200])
     assert foxy.token_calls == []
+
+
+@pytest.mark.parametrize("body", [None, b"one part, and another"], ids=["no-body", "body"])
+def test_dead_token_is_found_out_after_a_redirect(client: Client, foxy: Emulator, body: bytes | None) -> None:
+    """R3: where that token then turns out to be dead, this is answered by the one refresh and the one retry too."""
+    environment, address = two_origins(foxy)
+    auth = make_auth(foxy, environment=environment)
+    foxy.fail(307, headers={"Location": address.partition("to=")[2]}, path="/redirect")
+    foxy.revoke_access_tokens()
+    answer = client.send("POST" if body else "GET", address, auth=auth, content=body)
+
+    assert (answer.status, [call.status for call in foxy.api_calls]) == (200, [307, 401, 401, 200])
+    assert [call.body_length for call in foxy.api_calls] == [len(body or b"")] * 4
+    assert len(foxy.token_calls) == 1
+
+
+def test_redirect_after_the_retry_keeps_the_token(client: Client, foxy: Emulator) -> None:
+    """R3: where it is the retry that is redirected to the other origin, it is signed again there as well."""
+    environment, address = two_origins(foxy)
+    auth = make_auth(foxy, environment=environment)
+    foxy.revoke_access_tokens()
+    answer = client.get(address, auth=auth)
+
+    assert (answer.status, [call.status for call in foxy.api_calls]) == (200, [401, 302, 401, 200])
+    assert len(foxy.token_calls) == 1
 
 
 # --- R4 to R6: expiry ------------------------------------------------------------------------------------------------
@@ -1013,12 +1043,11 @@ def test_one_connection_is_enough(library: Library, foxy: Emulator, *, shared: b
 @SYNC
 def test_one_connection_is_enough_without_the_header(library: Library, foxy: Emulator) -> None:
     """R17: so does a 401 after a redirect between own origins, on which the client drops the header."""
-    second = f"http://localhost:{urlsplit(foxy.url).port}"
+    environment, address = two_origins(foxy)
     arrival = foxy.hold(foxy.store_url)
     with library.open(pool=1) as client:
-        environment = Environment(api=foxy.url, origins=(second,))
         auth = make_auth(foxy, http=client.raw, environment=environment)
-        started = client.start("GET", f"{foxy.url}/redirect?to={second}{urlsplit(foxy.store_url).path}", auth=auth)
+        started = client.start("GET", address, auth=auth)
         arrival.wait_for(1)
         pass_time(auth, 7200)
         arrival.release()

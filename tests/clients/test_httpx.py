@@ -9,12 +9,13 @@ import sys
 import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from clients.drivers import WAIT
 from clients.grants import make_auth
 
-from foxy_auth import FoxyAuth
+from foxy_auth import Environment, FoxyAuth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,19 @@ def test_flow_closed_by_another_thread_holds_nothing(module: Any, auth: FoxyAuth
         status = client.get(foxy.store_url).status_code
 
     assert (closer.is_alive(), status) == (False, 200)
+
+
+def test_origins_that_refuse_and_redirect_are_left(module: Any, foxy: Emulator) -> None:
+    """R15: two own origins that send a request to and fro, and refuse it where it comes unsigned, end with a 401."""
+    second = f"http://localhost:{urlsplit(foxy.url).port}"
+    auth = make_auth(foxy, environment=Environment(api=foxy.url, origins=(second,)))
+    for origin in [second, foxy.url] * 9:
+        foxy.fail(302, headers={"Location": f"{origin}/"}, path="/")
+        foxy.fail(401, body="", path="/")
+    with module.Client(auth=auth, follow_redirects=True) as client:
+        status = client.get(foxy.url).status_code
+
+    assert (status, [call.status for call in foxy.calls]) == (401, [302, 401] * 3)
 
 
 def test_raising_event_hook_ends_the_call(module: Any, auth: FoxyAuth, foxy: Emulator) -> None:

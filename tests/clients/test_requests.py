@@ -92,6 +92,21 @@ def test_adapter_of_the_session_carries_the_retry(auth: FoxyAuth, foxy: Emulator
     assert Counting.sent == 2
 
 
+def test_adapter_that_signs_by_itself_is_left(auth: FoxyAuth, foxy: Emulator) -> None:
+    """R15: where an adapter replaces the header of whatever it sends, its 401 is returned after one retry."""
+
+    class Signing(requests.adapters.HTTPAdapter):
+        def send(self, request: Any, *args: Any, **settings: Any) -> Any:
+            request.headers["Authorization"] = "Bearer FakeOther"
+            return super().send(request, *args, **settings)
+
+    with requests.Session() as session:
+        session.mount(foxy.url, Signing())
+        status = session.get(foxy.store_url, auth=auth).status_code
+
+    assert (status, len(foxy.api_calls), foxy.token_calls) == (401, 2, [])
+
+
 def test_no_auth_is_how_to_send_without_the_token(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
     """A callable that returns the request switches a session's auth off, which None does not."""
     session.auth = auth
