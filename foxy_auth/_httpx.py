@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import iscoroutinefunction
@@ -195,15 +196,16 @@ def _retry(response: httpx.Response, token: Token, api_version: str) -> httpx.Re
 
 
 def _read_401(response: httpx.Response) -> bytes:
-    """Read the beginning of *response*, and leave it so that the client can read it too."""
+    """Read the beginning of *response*, as far as it comes, and leave it so that the client can read it too."""
     stream: Any = response.stream
     if response.is_stream_consumed:
         return response.content
     head = bytearray()
-    for piece in stream:
-        head += piece
-        if len(head) > LARGEST_401:
-            break
+    with suppress(import_module(_library(response.request)).TransportError):  # it breaks off
+        for piece in stream:
+            head += piece
+            if len(head) > LARGEST_401:
+                break
     stream.close()
     return _replaced(response, bytes(head))
 
@@ -213,7 +215,7 @@ async def _aread_401(response: httpx.Response) -> bytes:
     if response.is_stream_consumed:
         return response.content
     head = bytearray()
-    try:
+    with suppress(import_module(_library(response.request)).TransportError):  # it breaks off
         async for piece in stream:
             head += piece
             if len(head) > 2 * LARGEST_401:
@@ -222,15 +224,16 @@ async def _aread_401(response: httpx.Response) -> bytes:
                 # Now the next read fails. To just break off would leave the library's own generators unfinished, of
                 # which trio warns.
                 await stream.aclose()
-    except import_module(_library(response.request)).TransportError:
-        if len(head) <= LARGEST_401:
-            raise
     await stream.aclose()
     return _replaced(response, bytes(head))
 
 
 def _replaced(response: httpx.Response, head: bytes) -> bytes:
-    """Put what was read in the place of the stream it was read from; return it decoded."""
+    """
+    Put what was read in the place of the stream it was read from; return it decoded.
+
+    What is not coded as it says is left to the client as it came, and counts as empty.
+    """
     library = import_module(_library(response.request))
     if (elapsed := getattr(response.stream, "elapsed", None)) is not None:
         response.elapsed = elapsed  # which httpx2 leaves on the stream
@@ -238,6 +241,7 @@ def _replaced(response: httpx.Response, head: bytes) -> bytes:
     try:
         decoded: bytes = library.Response(response.status_code, headers=response.headers, content=head).content
     except library.DecodingError:
+        del response.headers["Content-Encoding"]
         return b""
     return decoded
 

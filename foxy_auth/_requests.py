@@ -8,6 +8,7 @@ object itself remembers nothing of any request.
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from time import perf_counter
@@ -103,7 +104,7 @@ class _Answer:
         self._strayed |= not self._environment.covers(response.request.url)
         if self._strayed or not self._refused(response):
             return response
-        body = _body_of_401(response)
+        body = _body_of_401(response, self._library)
         # Otherwise the client library has replaced the header on a redirect, as requests does by netrc.
         rejected = self._token if carries(response.request.headers, self._token) else None
         if rejected and (self._source.futile or not blames_token(response.headers, body)):
@@ -211,13 +212,18 @@ def _take_cookies(request: Any, response: Any, cookies: Any) -> None:
         request.headers["Cookie"] = merged_cookies(request.headers.get("Cookie", ""), fresh)
 
 
-def _body_of_401(response: Any) -> bytes:
-    """Read *response* and give its connection back, for the retry needs one; an endless body is cut off."""
+def _body_of_401(response: Any, library: str) -> bytes:
+    """
+    Read *response* and give its connection back, for the retry needs one.
+
+    An endless body is cut off; of one that breaks off, or is not coded as it says, there is what could be read.
+    """
     body = bytearray()
-    for piece in response.iter_content(PIECE):
-        body += piece
-        if len(body) > LARGEST_401:
-            break
+    with suppress(import_module(library).RequestException):
+        for piece in response.iter_content(PIECE):
+            body += piece
+            if len(body) > LARGEST_401:
+                break
     response.close()
     # What iter_content has taken is gone, unless it is left where `content` looks for it.
     response._content, response._content_consumed = bytes(body), True  # noqa: SLF001

@@ -711,6 +711,40 @@ def test_401_is_answered_by_one_retry(
     assert foxy.api_calls[0].access_token != foxy.api_calls[1].access_token
 
 
+UNREADABLE = [
+    pytest.param(lambda foxy, url: foxy.truncate(path=url), id="cut-short"),
+    pytest.param(
+        lambda foxy, url: foxy.fail(401, body=b"no gzip", headers={"Content-Encoding": "gzip"}, path=url), id="miscoded"
+    ),
+]
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE)
+def test_unreadable_401_is_answered_by_one_retry(
+    client: Client, auth: FoxyAuth, foxy: Emulator, spoil: Callable[[Emulator, str], None]
+) -> None:
+    """R15: a 401 that breaks off, or is not coded as it says, counts as the token's."""
+    spoil(foxy, foxy.store_url)
+    foxy.revoke_access_tokens()
+    answer = client.get(foxy.store_url, auth=auth)
+
+    assert (answer.status, answer.history, len(foxy.token_calls)) == (200, (401,), 1)
+
+
+@pytest.mark.parametrize("spoil", UNREADABLE)
+def test_unreadable_401_can_be_looked_at(
+    client: Client, library: Library, auth: FoxyAuth, foxy: Emulator, spoil: Callable[[Emulator, str], None]
+) -> None:
+    """R15: where such a 401 is returned, the caller can read what came of it."""
+    url = f"{foxy.store_url}/upload"
+    spoil(foxy, url)
+    foxy.revoke_access_tokens()
+    with client.stream("POST", url, auth=auth, **pieces(library)) as stream:
+        body = b"".join(stream.pieces)
+
+    assert (stream.status, len(foxy.token_calls), len(body) < 100) == (401, 1, True)
+
+
 def test_second_401_is_returned(client: Client, auth: FoxyAuth, foxy: Emulator) -> None:
     """R15: a 401 for the new token as well is returned as it is."""
     foxy.fail(401, body={"error": "invalid_token", "error_description": "no"}, path=foxy.store_url, times=9)
