@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import iscoroutinefunction
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foxy_auth._client_errors import client_errors
@@ -79,7 +80,7 @@ class HttpxFace:
                     with client_errors(library, request):
                         answer: Any = self._source.token(via=library, rejected=rejected)
                 case _Read(response):
-                    answer = _read_401(response)
+                    answer = _read_401(response, self._source.timeout)
                 case _Send(signed):
                     answer = yield signed
             step = _next(conversation, answer)
@@ -95,7 +96,7 @@ class HttpxFace:
                     with client_errors(library, request):
                         answer: Any = await self._source.atoken(via=library, rejected=rejected)
                 case _Read(response):
-                    answer = await _aread_401(response)
+                    answer = await _aread_401(response, self._source.timeout)
                 case _Send(signed):
                     answer = yield signed
             step = _next(conversation, answer)
@@ -195,32 +196,38 @@ def _retry(response: httpx.Response, token: Token, api_version: str) -> httpx.Re
     return retry
 
 
-def _read_401(response: httpx.Response) -> bytes:
-    """Read the beginning of *response*, as far as it comes, and leave it so that the client can read it too."""
+def _read_401(response: httpx.Response, seconds: float) -> bytes:
+    """
+    Read the beginning of *response*, as far as it comes within so many *seconds*; the client can still read it.
+
+    The client's own timeout ends a read that gets nothing at all.
+    """
     stream: Any = response.stream
     if response.is_stream_consumed:
         return response.content
+    until = monotonic() + seconds
     head = bytearray()
     with suppress(import_module(_library(response.request)).TransportError):  # it breaks off
         for piece in stream:
             head += piece
-            if len(head) > LARGEST_401:
+            if len(head) > LARGEST_401 or monotonic() > until:
                 break
     stream.close()
     return _replaced(response, bytes(head))
 
 
-async def _aread_401(response: httpx.Response) -> bytes:
+async def _aread_401(response: httpx.Response, seconds: float) -> bytes:
     stream: Any = response.stream
     if response.is_stream_consumed:
         return response.content
+    until = monotonic() + seconds
     head = bytearray()
     with suppress(import_module(_library(response.request)).TransportError):  # it breaks off
         async for piece in stream:
             head += piece
             if len(head) > 2 * LARGEST_401:
                 break
-            if len(head) > LARGEST_401:
+            if len(head) > LARGEST_401 or monotonic() > until:
                 # Now the next read fails. To just break off would leave the library's own generators unfinished, of
                 # which trio warns.
                 await stream.aclose()

@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import FrameType
 from typing import Any, TypeVar
 from weakref import ref
@@ -25,7 +25,7 @@ from foxy_auth.token import Token
 
 R = TypeVar("R")
 
-PIECE = 2**12
+PIECE = 2**4  # bytes; small, for a piece is gathered without a look at the clock
 BAD_REQUEST = 400
 
 
@@ -104,7 +104,7 @@ class _Answer:
         self._strayed |= not self._environment.covers(response.request.url)
         if self._strayed or not self._refused(response):
             return response
-        body = _body_of_401(response, self._library)
+        body = _body_of_401(response, self._library, self._source.timeout)
         # Otherwise the client library has replaced the header on a redirect, as requests does by netrc.
         rejected = self._token if carries(response.request.headers, self._token) else None
         if rejected and (self._source.futile or not blames_token(response.headers, body)):
@@ -212,17 +212,19 @@ def _take_cookies(request: Any, response: Any, cookies: Any) -> None:
         request.headers["Cookie"] = merged_cookies(request.headers.get("Cookie", ""), fresh)
 
 
-def _body_of_401(response: Any, library: str) -> bytes:
+def _body_of_401(response: Any, library: str, seconds: float) -> bytes:
     """
     Read *response* and give its connection back, for the retry needs one.
 
-    An endless body is cut off; of one that breaks off, or is not coded as it says, there is what could be read.
+    A long body, and one that takes more *seconds*, is cut off; of one that breaks off, or is not coded as it says,
+    there is what could be read.
     """
+    until = monotonic() + seconds
     body = bytearray()
     with suppress(import_module(library).RequestException):
         for piece in response.iter_content(PIECE):
             body += piece
-            if len(body) > LARGEST_401:
+            if len(body) > LARGEST_401 or monotonic() > until:
                 break
     response.close()
     # What iter_content has taken is gone, unless it is left where `content` looks for it.

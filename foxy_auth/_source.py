@@ -186,6 +186,11 @@ class TokenSource:
         """The token in memory, whatever its standing; never blocks."""
         return self._token
 
+    @property
+    def timeout(self) -> float:
+        """Seconds for a token call, for saving, and for reading a 401."""
+        return self._timeout
+
     def token(self, *, via: str, rejected: Token | None = None) -> Token:
         """
         Return a usable token, waiting for a refresh if need be.

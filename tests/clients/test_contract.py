@@ -1044,6 +1044,20 @@ def test_streamed_401_can_still_be_read(client: Client, auth: FoxyAuth, foxy: Em
     assert (stream.status, json.loads(body)["error"]) == (401, "login_required")
 
 
+def test_slow_401_is_cut_off(client: Client, foxy: Emulator) -> None:
+    """R17: a 401 that comes drop by drop delays the retry by the timeout at most."""
+    token = foxy.grant()
+    with Trickle(token, drops=1000) as server:
+        environment = Environment(api=server.url, token_endpoint=f"{foxy.url}/token")
+        auth = make_auth(foxy, token=token, environment=environment, timeout=2)
+        with client.stream("GET", server.url, auth=auth) as stream:
+            dropped = server.dropped
+            server.go.set()
+            body = b"".join(stream.pieces)
+
+    assert (stream.status, dropped < 1000, body) == (200, True, FIRST + SECOND)
+
+
 def test_upload_is_not_read_into_memory(client: Client, library: Library, auth: FoxyAuth, foxy: Emulator) -> None:
     """R17: an upload is on its way before its last piece exists."""
     url = f"{foxy.store_url}/upload"

@@ -1,7 +1,8 @@
-"""A server that sends the first half of its answer, and the second when it is told to."""
+"""A server that sends the first half of its answer, and the second when it is told to, or refuses drop by drop."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Self
@@ -21,23 +22,34 @@ class Trickle:
 
     Attributes:
         go: Lets the second half of every answer go out.
+
+        dropped: How many drops of a 401 have gone out.
     """
 
-    def __init__(self, refused: Token | None = None) -> None:
-        """Refuse requests that carry *refused*, at once and as a whole."""
-        go = self.go = Event()
+    def __init__(self, refused: Token | None = None, *, drops: int = 0) -> None:
+        """Refuse requests that carry *refused*, at once, by a 401 that comes in so many *drops*."""
+        trickle, go = self, Event()
+        self.go, self.dropped = go, 0
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 if refused and self.headers["Authorization"] == f"Bearer {refused.access_token}":
-                    self._begin(401, 0)
+                    self._begin(401, drops)
+                    self._drip()
                     return
                 self._begin(200, len(FIRST + SECOND))
                 self.wfile.write(FIRST)
                 go.wait()
                 self.wfile.write(SECOND)
+
+            def _drip(self) -> None:
+                with suppress(OSError):
+                    for _ in range(drops):
+                        self.wfile.write(b" ")
+                        trickle.dropped += 1
+                        go.wait(0.01)
 
             def _begin(self, status: int, length: int) -> None:
                 self.send_response(status)
