@@ -43,6 +43,10 @@ class Errand(Generic[T]):
         """Let *outcome* be what comes of it, even if the rest hangs."""
         self._outcome = outcome
 
+    def let_go(self) -> None:
+        """Have nobody wait any longer, now that the outcome is settled."""
+        self._done.set()
+
     def run(self, first: float) -> T:
         """
         Do the work, whose *first* step takes so many seconds at most, and return what comes of it.

@@ -12,10 +12,10 @@ import atexit
 import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from inspect import isawaitable, iscoroutine
-from threading import Lock, Thread, current_thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Any
 
 from foxy_auth._loops import Loop, run_on
@@ -23,6 +23,9 @@ from foxy_auth.errors import StoreError
 from foxy_auth.token import Token
 
 SPACING = 30.0  # seconds between two attempts to save the same token
+# Seconds for which a store that fails is tried again under its lock: a server that is started anew is back by then.
+PERSISTENCE = 20.0
+PAUSE = 0.25  # seconds between two of these attempts
 
 logger = logging.getLogger("foxy_auth")
 
@@ -68,6 +71,7 @@ class Saver:
         self._error: BaseException | None = None
         self._due_at = 0.0
         self._hurried = 0
+        self._gives_way = Event()
         self._call_under_way: object = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -98,11 +102,30 @@ class Saver:
         if worker and wait:
             worker.join(self._timeout)
 
-    def put_here(self, token: Token, save: Callable[[Token], object]) -> None:
-        """Save *token* in this thread and by *save*; if that fails, what failed is made up for as ever."""
+    def put_here(
+        self,
+        token: Token,
+        save: Callable[[Token], object],
+        *,
+        again: Callable[[Token], object],
+        let_go: Callable[[], object],
+    ) -> None:
+        """
+        Save *token* in this thread, under the lock of the caller; what fails for long is made up for as ever.
+
+        Args:
+            token: The token.
+
+            save: Saves it.
+
+            again: Saves it after a failure.
+
+            let_go: Called after a failure: whoever waits should not wait for more.
+        """
         with self._lock:
             self._unsaved, self._loop = token, None
             self._due_at = self._clock() + SPACING  # lest somebody else begins meanwhile
+            self._gives_way.clear()
             _unsaved.add(self)
         try:
             save(token)
@@ -110,6 +133,21 @@ class Saver:
             self._complain(token, error)
         else:
             self._saved(token)
+            return
+        let_go()
+        self._persist(token, again)
+
+    def _persist(self, token: Token, save: Callable[[Token], object]) -> None:
+        """Keep the lock a while longer: whoever got it now would read, and send, a refresh token that is spent."""
+        until = time.monotonic() + PERSISTENCE
+        while self._unsaved is token and time.monotonic() < until and not self._gives_way.wait(PAUSE):
+            with suppress(Exception):  # the failure has been told
+                save(token)
+                self._saved(token)
+
+    def give_way(self) -> None:
+        """Have `put_here` end, if it is at it again: its caller's lock is needed."""
+        self._gives_way.set()
 
     def owe(self, token: Token, error: Exception) -> None:
         """Take note that *token* is not saved after all."""

@@ -82,6 +82,7 @@ class SharedSource(TokenSource):
         super().hand_over(loop, wait=wait)
 
     def _flush(self, loop: Loop | None) -> None:
+        self._keeper.give_way()  # whoever flushes is to hear at once what fails
         try:
             self._keeper.flush()
         finally:
@@ -124,6 +125,7 @@ class SharedSource(TokenSource):
         outcome = None
         try:
             with ExitStack() as leaving:
+                self._keeper.give_way()  # should an earlier flight of ours have the lock still
                 try:
                     leaving.enter_context(self._store.lock(GLANCE))
                 except TimeoutError:
@@ -146,10 +148,10 @@ class SharedSource(TokenSource):
         outcome = self._exchanged_or_adopted(flight, errand, stored)
         if outcome.is_new:
             self._remember(outcome.token)
+            self._handed_over = False
             errand.settle(outcome)
             errand.step(self._timeout)
-            self._keeper.put_here(outcome.token, self._store.save)
-            self._handed_over = False
+            self._keeper.put_here(outcome.token, self._store.save, again=self._write, let_go=errand.let_go)
         return outcome
 
     def _adopted(self, stored: Token | None, flight: Flight) -> Token | None:
@@ -226,9 +228,12 @@ class SharedSource(TokenSource):
     def _keep(self, token: Token) -> None:
         """Write *token*, which is long in coming, unless there is a newer one, here or in the store."""
         with self._store.lock(self._timeout):
-            if token.access_token != self._own:
-                return
-            stored = None if self._handed_over else self._load()
-            if stored is None or stored.access_token in self._former:
-                self._store.save(token)
-            self._handed_over = False
+            self._write(token)
+
+    def _write(self, token: Token) -> None:
+        if token.access_token != self._own:
+            return
+        stored = None if self._handed_over else self._load()
+        if stored is None or stored.access_token in self._former:
+            self._store.save(token)
+        self._handed_over = False

@@ -274,14 +274,15 @@ def server(request: pytest.FixtureRequest, kind: str) -> Iterator[Server]:
 
 
 @pytest.fixture
-def make_served(server: Server, kind: str) -> Callable[[], Any]:
+def make_served(server: Server, kind: str) -> Callable[..., Any]:
     """Make a store on the test's own server."""
     place = f"foxy_{uuid4().hex[:8]}"
 
-    def made() -> Any:
+    def made(lease: float = LEASE) -> Any:
         if kind == "redis":
-            return RedisStore(redis.Redis.from_url(server.url), place, lease=LEASE)
-        store = SQLAlchemyStore(sqlalchemy.create_engine(server.url, poolclass=sqlalchemy.NullPool), table=place)
+            return RedisStore(redis.Redis.from_url(server.url), place, lease=lease)
+        url = f"{server.url}&read_timeout=2" if kind == "mysql" else server.url
+        store = SQLAlchemyStore(sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool), table=place)
         store.create_table()
         return store
 
@@ -337,6 +338,32 @@ def test_a_server_that_goes_during_the_exchange(
     assert store.load() == auth.token
     assert store.load().refresh_token == rotating.current_refresh_token
     assert status_of(auth_over(rotating, make_served()), rotating.store_url) == 200
+    assert len(rotating.token_calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "goes", "comes"), [("redis", "stop", "start"), ("postgres", "freeze", "thaw"), ("mysql", "freeze", "thaw")]
+)
+def test_an_outage_burns_no_grant(
+    rotating: Emulator, server: Server, make_served: Callable[..., Any], goes: str, comes: str
+) -> None:
+    """R19: A token that could not be saved is soon offered again, and until then nobody else can send a spent one."""
+    store = make_served(lease=10.0)
+    store.save(expired(rotating))
+    auth, other = auth_over(rotating, store), auth_over(rotating, make_served(lease=10.0))
+    statuses: list[int] = []
+    with rotating.hold() as latch:
+        caller = threading.Thread(target=lambda: statuses.append(status_of(auth, rotating.store_url)))
+        caller.start()
+        latch.wait_for(1)
+        getattr(server, goes)()
+        latch.release()
+        caller.join(PATIENCE)
+    getattr(server, comes)()
+    statuses.append(status_of(other, rotating.store_url))
+
+    assert statuses == [200, 200]
+    assert store.load() == auth.token == other.token
     assert len(rotating.token_calls) == 1
 
 
