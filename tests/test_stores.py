@@ -21,6 +21,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 import redis
 import redis.asyncio
@@ -1045,6 +1046,56 @@ def test_a_pool_without_connections(server_url: Callable[[str], str]) -> None:
     engine.dispose()
 
     assert loaded == TOKEN
+
+
+def test_a_connection_that_hangs_keeps_no_other_from_being_made(server_url: Callable[[str], str]) -> None:
+    """A server that fell silent while a connection was made is used again when it answers, whatever the pool's size."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        real = sqlalchemy.make_url(server_url("postgres"))
+        places = [real, real.set(port=silent.getsockname()[1])]
+        engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(places.pop().set(drivername="postgresql").render_as_string()),
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=1,
+        )
+        store = SQLAlchemyStore(engine)
+        with ThreadPoolExecutor(1) as threads:
+            hanging = threads.submit(store.load)
+            connection, _ = silent.accept()
+            outcome = engine_of(store)
+            connection.close()
+            ended = hanging.exception()
+
+    assert isinstance(ended, StoreError)
+    assert outcome == "postgresql"
+
+
+def engine_of(store: SQLAlchemyStore) -> str:
+    """Connect, and tell to what."""
+    with store._database.connected() as connection:
+        return connection.dialect.name
+
+
+def test_an_engines_listeners_hear_of_the_stores_connections(tmp_path: Path) -> None:
+    """What a program adds to its engine, such as a password that lives for minutes, goes for the store as well."""
+    engine = sqlalchemy.create_engine("sqlite:////nowhere/made-up.db")
+    heard: list[str] = []
+
+    @sqlalchemy.event.listens_for(engine, "do_connect")
+    def sign_in(_dialect: Any, _record: Any, args: list[Any], _named: Any) -> None:
+        heard.append("do_connect")
+        args[0] = str(tmp_path / "made-up.db")
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def prepare(_connection: Any, _record: Any) -> None:
+        heard.append("connect")
+
+    SQLAlchemyStore(engine).create_table()
+
+    assert heard == ["do_connect", "connect"]
+    assert (tmp_path / "made-up.db").exists()
 
 
 def test_a_schema_and_migrations(tmp_path: Path) -> None:

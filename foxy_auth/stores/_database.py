@@ -174,14 +174,14 @@ def _alone_on(engine: sqlalchemy.Engine) -> AbstractContextManager[object]:
 
 def _own(engine: Any) -> sqlalchemy.Engine:
     """Return an engine whose connections are made like those of *engine*, and that writes no token into logs."""
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine, NullPool
 
     if _in_memory(engine):  # where another connection is another database
         return Engine(engine.pool, engine.dialect, engine.url, hide_parameters=True)
+    # It has the listeners too, by which programs sign in. No pool is full of connections that hang.
+    pool = NullPool(engine.pool._creator, _dispatch=engine.pool.dispatch, dialect=engine.dialect)  # noqa: SLF001
     each_by_itself = {"isolation_level": "AUTOCOMMIT"}
-    return Engine(
-        engine.pool.recreate(), engine.dialect, engine.url, hide_parameters=True, execution_options=each_by_itself
-    )
+    return Engine(pool, engine.dialect, engine.url, hide_parameters=True, execution_options=each_by_itself)
 
 
 def _maker(engine: Any) -> Callable[[], sqlalchemy.Engine]:

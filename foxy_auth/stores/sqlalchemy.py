@@ -27,6 +27,10 @@ class SQLAlchemyStore(ConditionalStore):
 
     Connections are made as your engine makes them, but neither taken from its pool nor kept: a refresh needs two, for a
     moment. Statements are never logged with the token in them.
+
+    Give the engine the time limits of its driver, so that a server that hangs is noticed, and its lock not held for as
+    long as it does: `connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000}` for psycopg,
+    `{"connect_timeout": 5, "read_timeout": 10, "write_timeout": 10}` for PyMySQL.
     """
 
     def __init__(
