@@ -9,6 +9,7 @@ import pickle
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,7 +22,6 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import psycopg
 import pytest
 import redis
 import redis.asyncio
@@ -825,9 +825,9 @@ def test_who_lost_the_lock_replaces_nothing(client: redis.Redis, place: str, cap
     assert (wrote, other.load()) == (True, NEWER)
 
 
-def write_under_lock(store: TokenStore) -> bool:
+def write_under_lock(store: TokenStore, timeout: float = 5.0) -> bool:
     """Do what another process does that refreshes."""
-    with store.lock(5.0):
+    with store.lock(timeout):
         store.load()
         store.save(NEWER)
     return True
@@ -1052,13 +1052,13 @@ def test_a_connection_that_hangs_keeps_no_other_from_being_made(server_url: Call
     """A server that fell silent while a connection was made is used again when it answers, whatever the pool's size."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         real = sqlalchemy.make_url(server_url("postgres"))
-        places = [real, real.set(port=silent.getsockname()[1])]
+        ways = iter([connecting(real.set(port=silent.getsockname()[1])), connecting(real)])
+
+        def connect() -> Any:
+            return next(ways)()
+
         engine = sqlalchemy.create_engine(
-            "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(places.pop().set(drivername="postgresql").render_as_string()),
-            pool_size=1,
-            max_overflow=0,
-            pool_timeout=1,
+            "postgresql+psycopg://", creator=connect, pool_size=1, max_overflow=0, pool_timeout=1
         )
         store = SQLAlchemyStore(engine)
         with ThreadPoolExecutor(1) as threads:
@@ -1105,6 +1105,80 @@ def test_a_schema_and_migrations(tmp_path: Path) -> None:
     other = table.to_metadata(sqlalchemy.MetaData())
 
     assert (table.schema, table.name, other.columns.keys()) == ("shop", "tokens", ["name", "record", "version"])
+
+
+SPELLINGS = {
+    "relative": ("sqlite:///made-up.db", "", {}),
+    "dotted": ("sqlite:///./made-up.db", "", {}),
+    "linked": ("sqlite:///link.db", "", {}),
+    "URI": ("sqlite:///file:made-up.db?uri=true", "", {}),
+    "main": ("sqlite:///made-up.db", "main.", {}),
+    "function": ("sqlite://", "", {"creator": partial(sqlite3.connect, "made-up.db")}),
+}
+
+
+@pytest.mark.parametrize(("url", "prefix", "options"), SPELLINGS.values(), ids=SPELLINGS)
+def test_a_file_of_sqlite_has_one_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, prefix: str, options: dict[str, Any]
+) -> None:
+    """However the way to a file is written, its users keep each other out."""
+    monkeypatch.chdir(tmp_path)
+    Path("link.db").symlink_to("made-up.db")
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, **options)
+    one = SQLAlchemyStore(sqlalchemy.create_engine(f"sqlite:///{tmp_path}/made-up.db"), table="tokens")
+
+    assert_same_lock(one, SQLAlchemyStore(engine, table=f"{prefix}tokens"))
+
+
+def assert_same_lock(one: SQLAlchemyStore, other: SQLAlchemyStore) -> None:
+    """Assert that two stores are of the same row, and keep each other out."""
+    one.create_table()
+    one.save(TOKEN)
+    with one.lock(1.0):
+        with pytest.raises(TimeoutError):
+            in_thread(lambda: write_under_lock(other, 0.0))
+        loaded = other.load()
+    one._database.rename("default", "gone")
+
+    assert loaded == TOKEN
+    assert other.load() is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [*[("postgres", way) for way in ("schema", "search path", "function")], ("mysql", "schema"), ("mysql", "function")],
+)
+def test_a_table_on_a_server_has_one_lock(server_url: Callable[[str], str], kind: str, way: str) -> None:
+    """However the way to a table is written, its users keep each other out."""
+    url, table = sqlalchemy.make_url(server_url(kind)), f"foxy_{uuid4().hex[:8]}"
+    one = SQLAlchemyStore(sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool), table=table)
+    other, schema, options = url, "", {}
+    if way == "function":
+        other, options = sqlalchemy.make_url(f"{url.drivername}://"), {"creator": connecting(url)}
+    elif way == "search path":
+        other = url.update_query_dict({"options": "-csearch_path=pg_catalog,public"})
+    elif kind == "postgres":
+        schema = "public."
+    else:
+        other, schema = url.set(database="information_schema"), f"{url.database}."
+    engine = sqlalchemy.create_engine(other, poolclass=sqlalchemy.NullPool, **options)
+    try:
+        assert_same_lock(one, SQLAlchemyStore(engine, table=f"{schema}{table}"))
+    finally:
+        drop_table(one)
+
+
+def connecting(url: sqlalchemy.URL) -> Callable[[], Any]:
+    """Make a function that connects as a URL tells."""
+    dialect = sqlalchemy.create_engine(url).dialect
+    positional, named = dialect.create_connect_args(url)
+    return partial(dialect.connect, *positional, **named)
+
+
+def drop_table(store: SQLAlchemyStore) -> None:
+    """Leave nothing on the server."""
+    with store._database.connected() as connection:
+        store.table.drop(connection)
 
 
 @pytest.mark.parametrize(

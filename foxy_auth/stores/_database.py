@@ -90,7 +90,7 @@ class Database:
     def connected(self) -> Generator[sqlalchemy.Connection]:
         """Open a connection for a moment."""
         with _alone_on(self._engine), self._engine.connect() as connection:
-            if _in_memory(self._engine):
+            if _keeps_connections(self._engine):
                 with connection.begin():
                     yield connection
             else:
@@ -138,8 +138,7 @@ class Database:
     def locked(self, key: str, timeout: float) -> AbstractContextManager[object]:
         """Hold the lock of the row *key*."""
         engine = self._engine
-        name = f"{engine.url.database}/{self.table.fullname}/{key}"
-        return _LOCKS[engine.dialect.name](engine, name, timeout)
+        return _LOCKS[engine.dialect.name](engine, _Place(self.table.schema, self.table.name, key), timeout)
 
 
 # --- how connections are made -----------------------------------------------------------------------------------------
@@ -163,25 +162,34 @@ def _check(engine: Any) -> None:
 
 
 def _in_memory(engine: sqlalchemy.Engine) -> bool:
+    """Tell whether it is a database in memory; its URL does not tell what is connected to by a function."""
     place = str(engine.url.database or ":memory:")
-    return engine.dialect.name == "sqlite" and (":memory:" in place or engine.url.query.get("mode") == "memory")
+    maybe = engine.dialect.name == "sqlite" and (":memory:" in place or engine.url.query.get("mode") == "memory")
+    return maybe and not _file(engine, None)
+
+
+def _keeps_connections(engine: sqlalchemy.Engine) -> bool:
+    """Tell whether *engine*, one of ours, is of a database in memory: another connection would be another database."""
+    from sqlalchemy import NullPool
+
+    return not isinstance(engine.pool, NullPool)
 
 
 def _alone_on(engine: sqlalchemy.Engine) -> AbstractContextManager[object]:
     """Keep other threads from the one connection of a database in memory: their transactions would mix."""
-    return _lock_here(engine, "") if _in_memory(engine) else nullcontext()
+    return _lock_here(engine, None) if _keeps_connections(engine) else nullcontext()
 
 
 def _own(engine: Any) -> sqlalchemy.Engine:
     """Return an engine whose connections are made like those of *engine*, and that writes no token into logs."""
     from sqlalchemy import Engine, NullPool
 
-    if _in_memory(engine):  # where another connection is another database
-        return Engine(engine.pool, engine.dialect, engine.url, hide_parameters=True)
-    # It has the listeners too, by which programs sign in. No pool is full of connections that hang.
-    pool = NullPool(engine.pool._creator, _dispatch=engine.pool.dispatch, dialect=engine.dialect)  # noqa: SLF001
-    each_by_itself = {"isolation_level": "AUTOCOMMIT"}
-    return Engine(pool, engine.dialect, engine.url, hide_parameters=True, execution_options=each_by_itself)
+    pool, options = engine.pool, {}
+    if not _in_memory(engine):  # where another connection is another database
+        # It has the listeners too, by which programs sign in. No pool is full of connections that hang.
+        pool = NullPool(pool._creator, _dispatch=pool.dispatch, dialect=engine.dialect)  # noqa: SLF001
+        options = {"isolation_level": "AUTOCOMMIT"}
+    return Engine(pool, engine.dialect, engine.url, hide_parameters=True, execution_options=options)
 
 
 def _maker(engine: Any) -> Callable[[], sqlalchemy.Engine]:
@@ -234,38 +242,65 @@ def _table(name: str) -> sqlalchemy.Table:
     )
 
 
-# --- the locks, each of the name that it is given ---------------------------------------------------------------------
+# --- the locks: one for each row, however the way to its database is written ------------------------------------------
 
 
-def _postgresql(engine: sqlalchemy.Engine, name: str, timeout: float) -> AbstractContextManager[object]:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a row is: in a table of the database's default schema, or of another."""
+
+    schema: str | None
+    table: str
+    key: str
+
+    @property
+    def digest(self) -> str:
+        """What tells it from all others of its schema, as letters and digits."""
+        return sha256(f"{self.table}/{self.key}".encode()).hexdigest()
+
+
+def _postgresql(engine: sqlalchemy.Engine, place: _Place, timeout: float) -> AbstractContextManager[object]:
+    # Its locks are a database's own. A table's number is the same however it is found: by its schema or a search path.
+    number = "hashtextextended(concat(cast(to_regclass(:table) AS oid), '/', cast(:digest AS text)), 0)"
+    quote = engine.dialect.identifier_preparer.quote
     return _of_connection(
         engine,
-        int.from_bytes(sha256(name.encode()).digest()[:8], signed=True),
+        {"table": ".".join(quote(part) for part in (place.schema, place.table) if part), "digest": place.digest},
         timeout,
-        get="SELECT pg_try_advisory_lock(:name)",
-        release="SELECT pg_advisory_unlock(:name)",
+        get=f"SELECT pg_try_advisory_lock({number})",
+        release=f"SELECT pg_advisory_unlock({number})",
         # When this machine is gone without a word, the server finds out by asking.
         then="SELECT set_config('tcp_keepalives_idle', '10', false), "
         "set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false)",
     )
 
 
-def _mysql(engine: sqlalchemy.Engine, name: str, timeout: float) -> AbstractContextManager[object]:
+def _mysql(engine: sqlalchemy.Engine, place: _Place, timeout: float) -> AbstractContextManager[object]:
+    # Its locks are the whole server's, and have 64 characters at most.
+    name = "concat('foxy_auth:', left(sha2(concat(coalesce(:schema, database()), '/', :digest), 256), 40))"
     return _of_connection(
         engine,
-        f"foxy_auth:{sha256(name.encode()).hexdigest()[:40]}",  # 64 characters at most, and the whole server's
+        {"schema": place.schema, "digest": place.digest},
         timeout,
-        get="SELECT GET_LOCK(:name, 0)",
-        release="SELECT RELEASE_LOCK(:name)",
+        get=f"SELECT get_lock({name}, 0)",
+        release=f"SELECT release_lock({name})",
         then=f"SET SESSION wait_timeout = {SILENCE}",
     )
 
 
-def _sqlite(engine: sqlalchemy.Engine, name: str, timeout: float) -> AbstractContextManager[object]:
-    if _in_memory(engine):
-        return held(_lock_here(engine, name), timeout)
-    path = os.path.abspath(str(engine.url.database).removeprefix("file:"))  # noqa: PTH100
-    return locked_file(f"{path}.{sha256(name.encode()).hexdigest()[:12]}.lock", timeout)
+def _sqlite(engine: sqlalchemy.Engine, place: _Place, timeout: float) -> AbstractContextManager[object]:
+    file = None if _keeps_connections(engine) else _file(engine, place.schema)
+    if not file:
+        return held(_lock_here(engine, place), timeout)
+    return locked_file(f"{file}.{place.digest[:12]}.lock", timeout)
+
+
+def _file(engine: sqlalchemy.Engine, schema: str | None) -> str:
+    """Return the path of the file that *schema* of SQLite is in, the same for all; empty if it is in memory."""
+    with _lockable(), engine.connect() as connection:
+        databases = connection.exec_driver_sql("PRAGMA database_list").all()
+        path = {name: path for _, name, path in databases}[schema or "main"]
+    return os.path.realpath(path) if path else ""
 
 
 _LOCKS = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mysql, "mariadb": _mysql}
@@ -273,7 +308,7 @@ _LOCKS = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mysql, "mariad
 
 @contextmanager
 def _of_connection(
-    engine: sqlalchemy.Engine, name: object, timeout: float, *, get: str, release: str, then: str
+    engine: sqlalchemy.Engine, name: dict[str, Any], timeout: float, *, get: str, release: str, then: str
 ) -> Generator[None]:
     """Hold a lock that belongs to a connection, and that the server frees when that ends."""
     from sqlalchemy import text
@@ -289,32 +324,37 @@ def _of_connection(
         finally:
             # Closing frees the lock too, if a little later; and what fails here has failed before the server noticed.
             try:
-                connection.execute(text(release), {"name": name})
+                connection.execute(text(release), name)
             except Exception as error:  # noqa: BLE001
                 logger.warning("the lock in the database was not released (%s)", type(error).__name__)
 
 
 def _connection_with(
-    engine: sqlalchemy.Engine, get: str, name: object, timeout: float, leaving: ExitStack
+    engine: sqlalchemy.Engine, get: str, name: dict[str, Any], timeout: float, leaving: ExitStack
 ) -> sqlalchemy.Connection:
     """Return a connection that has the lock, and that no pool knows; *leaving* closes it."""
     from sqlalchemy import text
 
     until = time.monotonic() + timeout
+    with _lockable(), ExitStack() as failing:
+        connection = failing.enter_context(_detached(engine))
+        while not connection.execute(text(get), name).scalar():
+            if time.monotonic() + POLL > until:
+                break
+            time.sleep(POLL)
+        else:
+            leaving.push(failing.pop_all())
+            return connection
+    raise TimeoutError("the lock in the database is held by another")
+
+
+@contextmanager
+def _lockable() -> Generator[None]:
     try:
-        with ExitStack() as failing:
-            connection = failing.enter_context(_detached(engine))
-            while not connection.execute(text(get), {"name": name}).scalar():
-                if time.monotonic() + POLL > until:
-                    break
-                time.sleep(POLL)
-            else:
-                leaving.push(failing.pop_all())
-                return connection
+        yield
     except Exception as error:
         kind = type(error).__name__
         raise StoreError(f"the database cannot be locked ({kind}); look after the server") from error
-    raise TimeoutError("the lock in the database is held by another")
 
 
 @contextmanager
@@ -353,8 +393,8 @@ if hasattr(os, "register_at_fork"):
 
 
 # The locks of databases in memory, which are shared by whoever has the same engine; a forked child has its own.
-_locks_here: WeakKeyDictionary[sqlalchemy.Pool, defaultdict[tuple[int, str], Lock]] = WeakKeyDictionary()
+_locks_here: WeakKeyDictionary[sqlalchemy.Pool, defaultdict[tuple[int, _Place | None], Lock]] = WeakKeyDictionary()
 
 
-def _lock_here(engine: sqlalchemy.Engine, name: str) -> Lock:
-    return _locks_here.setdefault(engine.pool, defaultdict(Lock))[os.getpid(), name]
+def _lock_here(engine: sqlalchemy.Engine, place: _Place | None) -> Lock:
+    return _locks_here.setdefault(engine.pool, defaultdict(Lock))[os.getpid(), place]
