@@ -1181,6 +1181,30 @@ def drop_table(store: SQLAlchemyStore) -> None:
         store.table.drop(connection)
 
 
+def test_tenants_in_schemas_of_their_own(server_url: Callable[[str], str]) -> None:
+    """An engine that translates schemas does so for the store: each tenant has a table, and a record, of its own."""
+    engine = sqlalchemy.create_engine(server_url("postgres"), poolclass=sqlalchemy.NullPool)
+    schemas = [f"foxy_{uuid4().hex[:8]}" for _ in range(2)]
+    ours, theirs = (SQLAlchemyStore(engine.execution_options(schema_translate_map={None: one})) for one in schemas)
+    with engine.begin() as connection:
+        for schema in schemas:
+            connection.execute(sqlalchemy.schema.CreateSchema(schema))
+    ours.create_table()
+    theirs.create_table()
+    with ours.lock(1.0):
+        ours.save(TOKEN)
+        wrote = in_thread(lambda: write_under_lock(theirs))
+    loaded = ours.load(), theirs.load()
+    with pytest.raises(TypeError, match="a function that makes it"):
+        pickle.dumps(ours)
+    with engine.begin() as connection:
+        for schema in schemas:
+            connection.execute(sqlalchemy.schema.DropSchema(schema, cascade=True))
+
+    assert loaded == (TOKEN, NEWER)
+    assert wrote is True
+
+
 @pytest.mark.parametrize(
     ("engine", "error", "says"),
     [

@@ -138,7 +138,9 @@ class Database:
     def locked(self, key: str, timeout: float) -> AbstractContextManager[object]:
         """Hold the lock of the row *key*."""
         engine = self._engine
-        return _LOCKS[engine.dialect.name](engine, _Place(self.table.schema, self.table.name, key), timeout)
+        translated: Any = engine.get_execution_options().get("schema_translate_map") or {}
+        schema = translated.get(self.table.schema, self.table.schema)
+        return _LOCKS[engine.dialect.name](engine, _Place(schema, self.table.name, key), timeout)
 
 
 # --- how connections are made -----------------------------------------------------------------------------------------
@@ -184,11 +186,11 @@ def _own(engine: Any) -> sqlalchemy.Engine:
     """Return an engine whose connections are made like those of *engine*, and that writes no token into logs."""
     from sqlalchemy import Engine, NullPool
 
-    pool, options = engine.pool, {}
+    pool, options = engine.pool, engine.get_execution_options()
     if not _in_memory(engine):  # where another connection is another database
         # It has the listeners too, by which programs sign in. No pool is full of connections that hang.
         pool = NullPool(pool._creator, _dispatch=pool.dispatch, dialect=engine.dialect)  # noqa: SLF001
-        options = {"isolation_level": "AUTOCOMMIT"}
+        options = {**options, "isolation_level": "AUTOCOMMIT"}
     return Engine(pool, engine.dialect, engine.url, hide_parameters=True, execution_options=options)
 
 
@@ -201,7 +203,8 @@ def _maker(engine: Any) -> Callable[[], sqlalchemy.Engine]:
     # It was `cargs` in SQLAlchemy 2.0.
     arguments = [*made_with.get("cargs_tup", made_with.get("cargs", "?"))], made_with.get("cparams")
     positional, named = engine.dialect.create_connect_args(engine.url)
-    whole = arguments == ([*positional], named) and not engine.dialect._has_events  # noqa: SLF001
+    plain = not engine.dialect._has_events and not engine.get_execution_options()  # noqa: SLF001
+    whole = plain and arguments == ([*positional], named)
     if not whole or _in_memory(engine):
         raise TypeError(
             "this Engine cannot be pickled, for its URL does not tell all about it; give SQLAlchemyStore a function "
