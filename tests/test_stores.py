@@ -1020,6 +1020,18 @@ def test_a_server_that_cannot_watch_its_connections(
     assert "slow to miss a machine that is gone (" in caplog.text
 
 
+def test_a_server_that_ends_idle_sessions(server_url: Callable[[str], str]) -> None:
+    """A holder that waits for the token endpoint has the lock of PostgreSQL, however short sessions may be idle."""
+    url = sqlalchemy.make_url(server_url("postgres"))
+    hasty = url.update_query_dict({"options": "-cidle_session_timeout=100"})
+    one, other = (
+        SQLAlchemyStore(sqlalchemy.create_engine(each, poolclass=sqlalchemy.NullPool)) for each in (hasty, url)
+    )
+    one.create_table()
+    with one.lock(1.0), pytest.raises(TimeoutError):
+        in_thread(lambda: write_under_lock(other, 1.0))
+
+
 def break_other_connections(engine: sqlalchemy.Engine) -> None:
     """Do what a network does that fails."""
     with engine.connect() as connection:

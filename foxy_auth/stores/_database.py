@@ -272,9 +272,10 @@ def _postgresql(engine: sqlalchemy.Engine, place: _Place, timeout: float) -> Abs
         timeout,
         get=f"SELECT pg_try_advisory_lock({number})",
         release=f"SELECT pg_advisory_unlock({number})",
-        # When this machine is gone without a word, the server finds out by asking.
-        then="SELECT set_config('tcp_keepalives_idle', '10', false), "
-        "set_config('tcp_keepalives_interval', '5', false), set_config('tcp_keepalives_count', '3', false)",
+        # When this machine is gone without a word, the server finds out by asking, and does not take silence for that.
+        then="SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES ('tcp_keepalives_idle', '10'), "
+        "('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'), ('idle_session_timeout', '0')) "
+        "AS ours (name, value) USING (name)",  # those that this server knows
     )
 
 

@@ -22,8 +22,8 @@ class SQLAlchemyStore(ConditionalStore):
     Keeps the token in a row of a table.
 
     The lock is the database's own: an advisory lock of PostgreSQL or MySQL/MariaDB, on a connection of its own, which
-    is free again when its holder dies; beside a file of SQLite a lock file. A pooler between that gives each
-    transaction another connection (PgBouncer in transaction mode) would break it.
+    is free again when its holder dies, or the server is started anew; beside a file of SQLite a lock file. A pooler
+    between that gives each transaction another connection (PgBouncer in transaction mode) would break it.
 
     Connections are made as your engine makes them, but neither taken from its pool nor kept: a refresh needs two, for a
     moment. Statements are never logged with the token in them.
