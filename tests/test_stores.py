@@ -1193,6 +1193,26 @@ def drop_table(store: SQLAlchemyStore) -> None:
         store.table.drop(connection)
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "mysql"])
+def test_a_table_that_two_make_at_once(tmp_path: Path, server_url: Callable[[str], str], kind: str) -> None:
+    """Programs that start at the same time may make the table at the same time."""
+    url = f"sqlite:///{tmp_path}/made-up.db" if kind == "sqlite" else server_url(kind)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    table = f"foxy_{uuid4().hex[:8]}"
+    one, other = (SQLAlchemyStore(engine, table=table) for _ in range(2))
+
+    @sqlalchemy.event.listens_for(one.table, "before_create")
+    def hurry(*_: Any, **__: Any) -> None:
+        other.create_table()
+
+    one.create_table()
+    one.save(TOKEN)
+    loaded = other.load()
+    drop_table(one)
+
+    assert loaded == TOKEN
+
+
 def test_tenants_in_schemas_of_their_own(server_url: Callable[[str], str]) -> None:
     """An engine that translates schemas does so for the store: each tenant has a table, and a record, of its own."""
     engine = sqlalchemy.create_engine(server_url("postgres"), poolclass=sqlalchemy.NullPool)

@@ -98,9 +98,26 @@ class Database:
                 yield connection
 
     def create_table(self) -> None:
-        """Make the table, unless it is there."""
+        """Make the table, unless it is there, or somebody else makes it at the same time."""
+        try:
+            with self.connected() as connection:
+                self.table.create(connection, checkfirst=True)
+        except Exception:
+            if not self._has_table():
+                raise
+
+    def _has_table(self) -> bool:
+        from sqlalchemy import inspect
+
         with self.connected() as connection:
-            self.table.create(connection, checkfirst=True)
+            return inspect(connection).has_table(self.table.name, schema=self._schema)
+
+    @property
+    def _schema(self) -> str | None:
+        """The schema of the table, as the engine translates it."""
+        translated: Any = self._engine.get_execution_options().get("schema_translate_map") or {}
+        schema: str | None = translated.get(self.table.schema, self.table.schema)
+        return schema
 
     def read(self, key: str) -> Row | None:
         """Return the row *key*; of a record that is too long only as much as tells so."""
@@ -138,9 +155,7 @@ class Database:
     def locked(self, key: str, timeout: float) -> AbstractContextManager[object]:
         """Hold the lock of the row *key*."""
         engine = self._engine
-        translated: Any = engine.get_execution_options().get("schema_translate_map") or {}
-        schema = translated.get(self.table.schema, self.table.schema)
-        return _LOCKS[engine.dialect.name](engine, _Place(schema, self.table.name, key), timeout)
+        return _LOCKS[engine.dialect.name](engine, _Place(self._schema, self.table.name, key), timeout)
 
 
 # --- how connections are made -----------------------------------------------------------------------------------------
