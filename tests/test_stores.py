@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -978,6 +979,32 @@ def test_no_statement_is_logged_with_a_token(
     assert "UPDATE" in caplog.text
     assert "hidden" in caplog.text
     assert not any(secret in caplog.text + str(caught.value.__cause__) for secret in SECRETS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        *[(kind, "record TEXT CHECK (version > 9)") for kind in ("sqlite", "postgres")],
+        *[(kind, "record TEXT, tenant VARCHAR(9) NOT NULL") for kind in ("sqlite", "postgres", "mysql")],
+        ("mysql", "record INTEGER"),
+    ],
+)
+def test_a_database_that_refuses_a_record(
+    tmp_path: Path, server_url: Callable[[str], str], kind: str, shape: str
+) -> None:
+    """R23: A record that the table does not take is an error that quotes nothing of it, and not somebody else's."""
+    url = f"sqlite:///{tmp_path}/made-up.db" if kind == "sqlite" else server_url(kind)
+    engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)
+    store = SQLAlchemyStore(engine, table=f"foxy_{uuid4().hex[:8]}")
+    columns = f"name VARCHAR(99) PRIMARY KEY, version INTEGER, {shape}"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE {store.table.name} ({columns})")
+    with pytest.raises(StoreError, match="cannot be written") as caught:
+        store.save(TOKEN)
+    told = "".join(traceback.format_exception(caught.value))
+    drop_table(store)
+
+    assert "made-up" not in told
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mysql"])

@@ -136,19 +136,21 @@ class Database:
         columns = self.table.c
         row = Row(Hidden(record), 1 if seen is None else seen.version + 1)
         values = {"record": record, "version": row.version}
-        with self.connected() as connection:
-            if seen is not None:
-                same = self.table.update().where(columns.name == key, columns.version == seen.version)
-                return row if connection.execute(same.values(values)).rowcount == 1 else None
-            try:
+        try:
+            with self.connected() as connection, _discretion():
+                if seen is not None:
+                    same = self.table.update().where(columns.name == key, columns.version == seen.version)
+                    return row if connection.execute(same.values(values)).rowcount == 1 else None
                 connection.execute(self.table.insert().values(name=key, **values))
-            except IntegrityError:
-                return None
+        except IntegrityError:
+            if seen is not None or self.read(key) is None:
+                raise
+            return None
         return row
 
     def rename(self, key: str, other: str) -> None:
         """Let the row *key* be another, in the place of what was there."""
-        with self.connected() as connection:
+        with self.connected() as connection, _discretion():
             connection.execute(self.table.delete().where(self.table.c.name == other))
             connection.execute(self.table.update().where(self.table.c.name == key).values(name=other))
 
@@ -156,6 +158,22 @@ class Database:
         """Hold the lock of the row *key*."""
         engine = self._engine
         return _LOCKS[engine.dialect.name](engine, _Place(self._schema, self.table.name, key), timeout)
+
+
+@contextmanager
+def _discretion() -> Generator[None]:
+    """Leave nothing of a driver's error but its number: the rest may quote the record."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        origin: Any = error.orig
+        names = (getattr(origin, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
+        number = next(filter(None, (*names, *(one for one in origin.args if isinstance(one, int)))), "")
+        error.args = (f"{type(origin).__name__} {number}",)
+        error.orig = error.__cause__ = error.__context__ = None
+        raise
 
 
 # --- how connections are made -----------------------------------------------------------------------------------------
