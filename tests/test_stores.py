@@ -30,6 +30,7 @@ import sqlalchemy
 from cryptography.fernet import Fernet
 from keyring.backends import chainer, fail, null
 from keyrings import BrokenKeyring, KeptKeyring, LockedKeyring, PlaintextKeyring
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from foxy_auth.errors import StoreError
 from foxy_auth.stores import FileStore, KeyringStore, MemoryStore, RedisStore, SQLAlchemyStore, TokenStore
@@ -944,14 +945,25 @@ def connect_nowhere() -> redis.Redis:
     ("client", "error", "says"),
     [
         (redis.asyncio.Redis(), TypeError, "threads of their own"),
+        (type("Mine", (redis.asyncio.Redis,), {})(), TypeError, "threads of their own"),
+        (redis.Redis().pipeline(), TypeError, "not Pipeline"),
         ("redis://localhost", TypeError, "not str"),
         (None, TypeError, "not NoneType"),
     ],
 )
 def test_what_is_no_client(client: Any, error: type[Exception], says: str) -> None:
-    """What is no client of Redis is refused at once."""
+    """What is no client of Redis is refused at once, or when a function has made it."""
     with pytest.raises(error, match=says):
         RedisStore(client, "foxy")
+    with pytest.raises(StoreError, match=says):
+        RedisStore(lambda: client, "foxy").load()
+
+
+@pytest.mark.parametrize("lease", [0.0, float("inf"), float("nan")])
+def test_what_is_no_lease(lease: float) -> None:
+    """A lease that would free the lock at once, or never, is refused at once."""
+    with pytest.raises(ValueError, match="seconds"):
+        RedisStore(redis.Redis(), "foxy", lease=lease)
 
 
 # --- SQL -----------------------------------------------------------------------------------------------------------
@@ -1270,8 +1282,9 @@ def test_tenants_in_schemas_of_their_own(server_url: Callable[[str], str]) -> No
         (sqlalchemy.create_engine("sqlite://"), ValueError, "StaticPool"),
         (sqlalchemy.create_mock_engine("sqlite://", print), TypeError, "create_engine"),
         ("sqlite:///made-up.db", TypeError, "not str"),
+        (create_async_engine("postgresql+psycopg://").sync_engine, TypeError, "not an async one's"),
     ],
-    ids=["a database for each thread", "mock", "text"],
+    ids=["a database for each thread", "mock", "text", "async"],
 )
 def test_what_is_no_engine(engine: Any, error: type[Exception], says: str) -> None:
     """What cannot be shared, or is no engine, is refused at once."""

@@ -185,6 +185,8 @@ def _check(engine: Any) -> None:
 
     if not isinstance(engine, Engine):
         raise TypeError(f"SQLAlchemyStore takes an Engine of create_engine(…), not {type(engine).__name__}")
+    if engine.dialect.is_async:
+        raise TypeError("SQLAlchemyStore takes an Engine of create_engine(…), not an async one's: it works in threads")
     if engine.dialect.name not in _LOCKS:
         raise ValueError(f"SQLAlchemyStore knows no locks of {engine.dialect.name}, but of {', '.join(_LOCKS)}")
     if isinstance(engine.pool, SingletonThreadPool):

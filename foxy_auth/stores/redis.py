@@ -8,9 +8,11 @@ import pickle
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from math import inf
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from foxy_auth.errors import StoreError
 from foxy_auth.stores._conditional import ConditionalStore
 from foxy_auth.stores._records import LARGEST_RECORD, Key, Records, check_key
 
@@ -70,10 +72,11 @@ class RedisStore(ConditionalStore):
             TypeError, ValueError: An argument is not what it should be.
         """
         super().__init__(Records(encryption_key))
-        _check_client(client)
+        if not callable(client):
+            _check_client(client)
         if not isinstance(key, str) or not key:
             raise ValueError("key takes the name of a Redis key, such as 'foxy:token'")
-        if not lease >= 0.1:  # noqa: PLR2004 - and no nan either
+        if not 0.1 <= lease < inf:  # noqa: PLR2004 - and no nan either
             raise ValueError("lease takes seconds, from 0.1 on")
         self._client: Any = _Once(client) if callable(client) else client
         self._key = key
@@ -165,14 +168,25 @@ class _Once:
     def __call__(self) -> Any:
         with self._locks.setdefault(os.getpid(), Lock()):  # a forked child has one of its own
             if self._made is None:
-                self._made = self._function()
+                self._made = _made_by(self._function)
             return self._made
 
 
+def _made_by(make: Callable[[], Any]) -> Any:
+    client = make()
+    try:
+        _check_client(client)
+    except TypeError as error:
+        raise StoreError(str(error)) from None
+    return client
+
+
 def _check_client(client: Any) -> None:
-    if type(client).__module__.startswith("redis.asyncio"):
+    kinds = type(client).__mro__
+    if any(kind.__module__.startswith("redis.asyncio") for kind in kinds):
         raise TypeError("RedisStore takes a redis.Redis, not one of redis.asyncio: stores work in threads of their own")
-    if not callable(client) and not all(hasattr(client, name) for name in ("getrange", "eval", "lock")):
+    usable = all(hasattr(client, name) for name in ("getrange", "eval", "lock"))
+    if not usable or any(kind.__name__.endswith("Pipeline") for kind in kinds):  # which answers later
         raise TypeError(f"RedisStore takes a redis.Redis, or a function that makes one, not {type(client).__name__}")
 
 
