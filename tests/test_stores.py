@@ -978,8 +978,8 @@ def test_no_statement_is_logged_with_a_token(
     engine = sqlalchemy.create_engine(url, echo="debug", poolclass=sqlalchemy.NullPool)
     caplog.set_level(logging.DEBUG, logger="sqlalchemy")
     store = SQLAlchemyStore(engine, table=f"foxy_{uuid4().hex[:8]}")
-    with pytest.raises(StoreError) as caught:
-        store.save(TOKEN)  # there is no table yet
+    with pytest.raises(StoreError, match=f"no table {store.table.name}; call create_table") as caught:
+        store.save(TOKEN)
     store.create_table()
     with store.lock(1.0):
         store.save(TOKEN)

@@ -103,14 +103,14 @@ class Database:
             with self.connected() as connection:
                 self.table.create(connection, checkfirst=True)
         except Exception:
-            if not self._has_table():
-                raise
+            with self.connected() as connection:
+                if not self._has_table(connection):
+                    raise
 
-    def _has_table(self) -> bool:
+    def _has_table(self, connection: sqlalchemy.Connection) -> bool:
         from sqlalchemy import inspect
 
-        with self.connected() as connection:
-            return inspect(connection).has_table(self.table.name, schema=self._schema)
+        return inspect(connection).has_table(self.table.name, schema=self._schema)
 
     @property
     def _schema(self) -> str | None:
@@ -122,11 +122,17 @@ class Database:
     def read(self, key: str) -> Row | None:
         """Return the row *key*; of a record that is too long only as much as tells so."""
         from sqlalchemy import func, select
+        from sqlalchemy.exc import DBAPIError
 
         columns = self.table.c
         record = func.substr(columns.record, 1, LARGEST_RECORD + 1, type_=columns.record.type)
         with self.connected() as connection:
-            found = connection.execute(select(record, columns.version).where(columns.name == key)).first()
+            try:
+                found = connection.execute(select(record, columns.version).where(columns.name == key)).first()
+            except DBAPIError:
+                if self._has_table(connection):
+                    raise
+                raise StoreError(f"there is no table {self.table.fullname}; call create_table(), once") from None
         return None if found is None else Row(found[0], found[1])
 
     def write(self, key: str, record: str, seen: Row | None) -> Row | None:
