@@ -1292,6 +1292,18 @@ def test_what_is_no_engine(engine: Any, error: type[Exception], says: str) -> No
         SQLAlchemyStore(engine)
 
 
+def test_a_pool_of_a_connection_for_each_thread(server_url: Callable[[str], str]) -> None:
+    """Any pool will do for a server."""
+    engine = sqlalchemy.create_engine(server_url("postgres"), poolclass=sqlalchemy.pool.SingletonThreadPool)
+    store = SQLAlchemyStore(engine, table=f"foxy_{uuid4().hex[:8]}")
+    store.create_table()
+    store.save(TOKEN)
+    loaded = store.load()
+    drop_table(store)
+
+    assert loaded == TOKEN
+
+
 def test_a_database_without_known_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database whose locks are not known is refused, rather than shared without."""
     engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path}/made-up.db")

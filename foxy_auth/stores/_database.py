@@ -195,8 +195,8 @@ def _check(engine: Any) -> None:
         raise TypeError("SQLAlchemyStore takes an Engine of create_engine(…), not an async one's: it works in threads")
     if engine.dialect.name not in _LOCKS:
         raise ValueError(f"SQLAlchemyStore knows no locks of {engine.dialect.name}, but of {', '.join(_LOCKS)}")
-    if isinstance(engine.pool, SingletonThreadPool):
-        raise ValueError(  # noqa: TRY004 - an engine it is
+    if engine.dialect.name == "sqlite" and isinstance(engine.pool, SingletonThreadPool):
+        raise ValueError(
             "this SQLite database is another one in each thread; give create_engine poolclass=StaticPool and "
             "connect_args={'check_same_thread': False}, or use a file"
         )
