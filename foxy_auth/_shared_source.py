@@ -114,22 +114,24 @@ class SharedSource(TokenSource):
                 return _Outcome(adopted)
             errand.step(self._timeout + GLANCE)
             glance_until = time.monotonic() + GLANCE
-            if outcome := self._renewed_inside(flight, errand):
+            outcome = self._renewed_inside(flight, errand)
+            if isinstance(outcome, _Outcome):
                 return outcome
             if time.monotonic() >= until:
-                raise StoreError("another process holds the store's lock for too long; look for one that hangs")
+                text = f"another process holds the store's lock for too long; look for one that hangs ({outcome})"
+                raise StoreError(text.removesuffix(" ()"))
             time.sleep(max(0.0, glance_until - time.monotonic()))  # a lock may say no at once
 
-    def _renewed_inside(self, flight: Flight, errand: Errand[_Outcome]) -> _Outcome | None:
-        """Decide, exchange and write under the lock; None if another holds it."""
+    def _renewed_inside(self, flight: Flight, errand: Errand[_Outcome]) -> _Outcome | TimeoutError:
+        """Decide, exchange and write under the lock; return what the store says if another holds it."""
         outcome = None
         try:
             with ExitStack() as leaving:
                 self._keeper.give_way()  # should an earlier flight of ours have the lock still
                 try:
                     leaving.enter_context(self._store.lock(GLANCE))
-                except TimeoutError:
-                    return None
+                except TimeoutError as held:
+                    return held
                 outcome = self._decided(flight, errand)
         except Exception as error:
             if outcome is not None and outcome.is_new:

@@ -692,6 +692,15 @@ def test_a_store_that_hangs_keeps_nobody(rotating: Emulator, step: str) -> None:
     assert took < 2.0
 
 
+def test_a_lock_that_nobody_releases_is_named(foxy: Emulator, make: Callable[[str], Any]) -> None:
+    """R19: Who waits for a lock in vain, as for one in Redis that does not run out, hears which one it is."""
+    store = make("redis")
+    store.save(expired(foxy))
+    store._redis.set(f"{store._key}:lock", "made up")
+    with pytest.raises(StoreError, match=f"hangs .{store._key}:lock in Redis is held"):
+        auth_over(foxy, store, timeout=0.2).get_token()
+
+
 PROGRAM = """
 import pickle, sys
 auth, made = pickle.load(sys.stdin.buffer)

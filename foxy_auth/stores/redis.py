@@ -122,7 +122,7 @@ class RedisStore(ConditionalStore):
             )
             won = lock.acquire()
         if not won:
-            raise TimeoutError(f"{self._place} is locked by another")
+            raise TimeoutError(f"{self._key}:lock in Redis is held by another")
         pid, released = os.getpid(), Event()
         with suppress(RuntimeError):  # the interpreter is ending, or out of threads: one lease has to do
             Thread(target=self._renew, args=(lock, released), name="foxy-auth-lease", daemon=True).start()
