@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from inspect import isawaitable, iscoroutine
-from threading import Event, Lock, Thread, current_thread
+from threading import Event, Lock, Thread, Timer, current_thread
 from typing import Any
 
 from foxy_auth._loops import Loop, run_on
@@ -70,6 +70,7 @@ class Saver:
         self._loop: Loop | None = None
         self._error: BaseException | None = None
         self._due_at = 0.0
+        self._alarm: Timer | None = None
         self._hurried = 0
         self._gives_way = Event()
         self._call_under_way: object = None
@@ -267,6 +268,7 @@ class Saver:
             if self._unsaved is token:
                 self._unsaved, self._error = None, None
                 _unsaved.discard(self)
+                self._set_alarm(None)
 
     def _failed(self, token: Token, error: BaseException) -> bool:
         """Remember the failure; tell whether to stop, because no newer token has come meanwhile."""
@@ -284,6 +286,17 @@ class Saver:
         with self._lock:
             self._error = error.with_traceback(None)  # which would keep the callback's frames, and what is in them
             self._due_at = self._clock() + SPACING
+            self._set_alarm(Timer(SPACING, self.retry))
+
+    def _set_alarm(self, alarm: Timer | None) -> None:
+        """Have another try when it is due, though nobody asks for a token meanwhile."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = alarm
+        if alarm is not None:
+            alarm.name, alarm.daemon = "foxy-auth-alarm", True
+            with suppress(RuntimeError):  # the interpreter is ending, or out of threads
+                alarm.start()
 
 
 def _awaitable(outcome: object) -> Awaitable[object]:

@@ -897,6 +897,26 @@ def test_an_unsaved_token_is_offered_again_after_a_while(foxy: Emulator, clock: 
     assert tries == [0.0, 30.0, 60.0]
 
 
+def test_an_unsaved_token_is_offered_again_though_nobody_asks(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R19: What could not be saved is offered again after a while, also in a program that has nothing else to do."""
+    monkeypatch.setattr("foxy_auth._saving.SPACING", 0.05)
+    offered: list[Token] = []
+    enough = threading.Event()
+
+    def fail_twice(token: Token) -> None:
+        offered.append(token)
+        if len(offered) <= 2:
+            raise OSError("disk full")
+        enough.set()
+
+    source = source_for(foxy, expired(foxy), on_token=fail_twice)
+    token = source.token(via=VIA)
+
+    assert enough.wait(PATIENCE)
+    source.flush()
+    assert offered == [token] * 3
+
+
 def test_a_callback_may_use_the_api(foxy: Emulator) -> None:
     """R20: A callback may call the API with the same object, even if that is answered 401 and refreshed again."""
     statuses: list[int] = []
