@@ -368,7 +368,7 @@ class _Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Api:
-    """Where fields are handed in: follows links from the API home by relation."""
+    """The API as its home shows it: follows links by their relations, and creates by them."""
 
     environment: Environment
     api_version: str
@@ -385,7 +385,7 @@ class _Api:
 
     @classmethod
     def of(cls, auth: FoxyAuth, on_token: OnToken | None) -> _Api:
-        """Hand in what *auth* signs."""
+        """Return the API for requests that *auth* signs."""
         check_callback(on_token)
         if not isinstance(auth, FoxyAuth):
             raise TypeError(f"auth takes the FoxyAuth of whoever creates something, not {kind(auth)}")
@@ -393,7 +393,7 @@ class _Api:
         return cls(exchange.environment, exchange.api_version, exchange.http, timeout, auth)
 
     def signed(self, token: Token) -> _Api:
-        """Hand in what *token* signs, where there is no auth object yet."""
+        """Return the API for requests that *token* signs, where there is no auth object yet."""
         return replace(self, headers={"Authorization": bearer(token)})
 
     def home(self) -> Mapping[str, Any]:
