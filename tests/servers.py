@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, ClassVar
@@ -214,7 +215,8 @@ class Postgres(Server):
             assert self._process is not None
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text(encoding="ascii")
             for child in children.split():
-                os.kill(int(child), number)
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(int(child), number)
 
 
 class MariaDB(Server):

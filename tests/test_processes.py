@@ -21,6 +21,7 @@ import requests
 from sources import PATIENCE, VIA, auth_for, expired, report_status, source_for
 
 from foxy_auth.errors import LoginRequiredError
+from foxy_auth.testing import in_fork
 from foxy_auth.token import Token
 
 if TYPE_CHECKING:
@@ -361,24 +362,6 @@ def test_a_spawned_process_goes_on(foxy: Emulator) -> None:
 
 
 forking = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-
-
-def in_fork(work: Any) -> tuple[int, str]:
-    """Do *work* in a forked child; return the child's status and what *work* returned, as text."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.write(write, str(work()).encode())
-            os._exit(0)
-        except BaseException as error:  # noqa: BLE001 - the child must not run the rest of the tests
-            os.write(write, repr(error).encode())
-            os._exit(1)
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        said = pipe.read()
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), said
 
 
 @pytest.fixture
