@@ -23,8 +23,8 @@ from foxy_auth.errors import StoreError
 from foxy_auth.token import Token
 
 SPACING = 30.0  # seconds between two attempts to save the same token
-# Seconds for which a store that fails is tried again under its lock: a server that is started anew is back by then.
-PERSISTENCE = 20.0
+# For how long a store that fails is tried again under its lock, in timeouts: a server started anew is back by then.
+PERSISTENCE = 2
 PAUSE = 0.25  # seconds between two of these attempts
 
 logger = logging.getLogger("foxy_auth")
@@ -70,7 +70,6 @@ class Saver:
         self._loop: Loop | None = None
         self._error: BaseException | None = None
         self._due_at = 0.0
-        self._alarm: Timer | None = None
         self._hurried = 0
         self._gives_way = Event()
         self._call_under_way: object = None
@@ -86,6 +85,7 @@ class Saver:
     def forked(self) -> None:
         """Forget the parent's worker; what the parent has not saved, it saves itself."""
         self._renew()
+        _unsaved.discard(self)
 
     def put(self, token: Token, loop: Loop | None, *, wait: bool = True) -> None:
         """
@@ -108,7 +108,7 @@ class Saver:
         token: Token,
         save: Callable[[Token], object],
         *,
-        again: Callable[[Token], object],
+        again: Callable[[Token], object] | None,
         let_go: Callable[[], object],
     ) -> None:
         """
@@ -119,7 +119,7 @@ class Saver:
 
             save: Saves it.
 
-            again: Saves it after a failure.
+            again: Saves it after a failure, while the lock is kept; None lets go of the lock.
 
             let_go: Called after a failure: whoever waits should not wait for more.
         """
@@ -136,12 +136,15 @@ class Saver:
             self._saved(token)
             return
         let_go()
-        self._persist(token, again)
+        if again is not None:
+            self._persist(token, again)
 
     def _persist(self, token: Token, save: Callable[[Token], object]) -> None:
         """Keep the lock a while longer: whoever got it now would read, and send, a refresh token that is spent."""
-        until = time.monotonic() + PERSISTENCE
-        while self._unsaved is token and time.monotonic() < until and not self._gives_way.wait(PAUSE):
+        until = time.monotonic() + PERSISTENCE * self._timeout
+        last = False
+        while self._unsaved is token and not last:
+            last = self._gives_way.wait(PAUSE) or time.monotonic() >= until  # one more try before the lock is free
             with suppress(Exception):  # the failure has been told
                 save(token)
                 self._saved(token)
@@ -206,6 +209,7 @@ class Saver:
 
     def _start(self) -> Thread | None:
         """Start the worker, unless there is one; return it if it is new."""
+        self.give_way()  # the worker needs the lock that `put_here` may have
         with self._lock:
             if self._worker is not None:
                 return None
@@ -268,7 +272,6 @@ class Saver:
             if self._unsaved is token:
                 self._unsaved, self._error = None, None
                 _unsaved.discard(self)
-                self._set_alarm(None)
 
     def _failed(self, token: Token, error: BaseException) -> bool:
         """Remember the failure; tell whether to stop, because no newer token has come meanwhile."""
@@ -286,17 +289,7 @@ class Saver:
         with self._lock:
             self._error = error.with_traceback(None)  # which would keep the callback's frames, and what is in them
             self._due_at = self._clock() + SPACING
-            self._set_alarm(Timer(SPACING, self.retry))
-
-    def _set_alarm(self, alarm: Timer | None) -> None:
-        """Have another try when it is due, though nobody asks for a token meanwhile."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = alarm
-        if alarm is not None:
-            alarm.name, alarm.daemon = "foxy-auth-alarm", True
-            with suppress(RuntimeError):  # the interpreter is ending, or out of threads
-                alarm.start()
+        _set_alarm()
 
 
 def _awaitable(outcome: object) -> Awaitable[object]:
@@ -307,6 +300,26 @@ def _awaitable(outcome: object) -> Awaitable[object]:
 
 # Savers with an unsaved token: kept alive, and asked once more when the interpreter exits.
 _unsaved: set[Saver] = set()
+_alarm: Timer | None = None  # one for all of them
+
+
+def _set_alarm() -> None:
+    """Have another try when it is due, though nobody asks for a token meanwhile."""
+    global _alarm  # noqa: PLW0603
+    if _alarm is None or not _alarm.is_alive():  # as it is not in a forked child
+        _alarm = Timer(SPACING, _ring)
+        _alarm.name, _alarm.daemon = "foxy-auth-alarm", True
+        with suppress(RuntimeError):  # the interpreter is ending, or out of threads
+            _alarm.start()
+
+
+def _ring() -> None:
+    global _alarm  # noqa: PLW0603
+    _alarm = None
+    for saver in list(_unsaved):
+        saver.retry()
+    if _unsaved:
+        _set_alarm()
 
 
 @atexit.register

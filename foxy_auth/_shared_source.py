@@ -82,7 +82,6 @@ class SharedSource(TokenSource):
         super().hand_over(loop, wait=wait)
 
     def _flush(self, loop: Loop | None) -> None:
-        self._keeper.give_way()  # whoever flushes is to hear at once what fails
         try:
             self._keeper.flush()
         finally:
@@ -149,11 +148,14 @@ class SharedSource(TokenSource):
             return _Outcome(adopted)
         outcome = self._exchanged_or_adopted(flight, errand, stored)
         if outcome.is_new:
+            spent = outcome.token.refresh_token != self._refresh_token
             self._remember(outcome.token)
             self._handed_over = False
             errand.settle(outcome)
             errand.step(self._timeout)
-            self._keeper.put_here(outcome.token, self._store.save, again=self._write, let_go=errand.let_go)
+            # Where the provider keeps the refresh token, as Foxy does, nobody can send one that is spent.
+            again = self._write if spent else None
+            self._keeper.put_here(outcome.token, self._store.save, again=again, let_go=errand.let_go)
         return outcome
 
     def _adopted(self, stored: Token | None, flight: Flight) -> Token | None:

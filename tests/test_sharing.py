@@ -23,6 +23,7 @@ import sqlalchemy
 from keyrings import KeptKeyring
 from sources import PATIENCE, auth_for, expired
 
+import foxy_auth._saving
 from foxy_auth import FoxyAuth, LoginRequiredError, StoreError
 from foxy_auth._loops import in_thread
 from foxy_auth.stores import FileStore, KeyringStore, MemoryStore, RedisStore, SQLAlchemyStore
@@ -533,6 +534,30 @@ class FragileStore(MemoryStore):
         if not self.works:
             raise OSError("disk full")
         super().save(token)
+
+
+def test_a_store_that_cannot_be_written_locks_nobody_out(foxy: Emulator) -> None:
+    """R19: Where the provider keeps the refresh token, a token that cannot be saved is no reason to keep the lock."""
+    store = FragileStore(expired(foxy))
+    token = auth_over(foxy, store).get_token()
+
+    with store.lock(PATIENCE / 3):
+        assert foxy.is_live(token.access_token)
+
+
+def test_who_ends_a_program_hears_what_is_wrong_with_the_store(
+    rotating: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R19: The last try, when the program ends, waits for nobody who keeps the lock for the same token."""
+    auth = auth_over(rotating, FragileStore(expired(rotating)))
+    auth.get_token()
+    caplog.clear()
+    foxy_auth._saving._flush_all()
+    auth._source._store.works = True  # type: ignore[attr-defined]
+    auth.flush()
+
+    assert "a new token is lost at exit: the store failed" in caplog.text
+    assert "another thread holds the lock" not in caplog.text
 
 
 def test_a_store_that_returns_no_token(foxy: Emulator) -> None:

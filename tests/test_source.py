@@ -900,6 +900,7 @@ def test_an_unsaved_token_is_offered_again_after_a_while(foxy: Emulator, clock: 
 def test_an_unsaved_token_is_offered_again_though_nobody_asks(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """R19: What could not be saved is offered again after a while, also in a program that has nothing else to do."""
     monkeypatch.setattr("foxy_auth._saving.SPACING", 0.05)
+    monkeypatch.setattr("foxy_auth._saving._alarm", None)  # an earlier test may have one
     offered: list[Token] = []
     enough = threading.Event()
 
@@ -915,6 +916,21 @@ def test_an_unsaved_token_is_offered_again_though_nobody_asks(foxy: Emulator, mo
     assert enough.wait(PATIENCE)
     source.flush()
     assert offered == [token] * 3
+
+
+def test_one_alarm_is_enough_for_all_that_is_unsaved(foxy: Emulator) -> None:
+    """R19: However many objects have a token that could not be saved, one thread waits for another try."""
+
+    def fail(token: Token) -> None:
+        raise OSError("disk full")
+
+    sources = [source_for(foxy, expired(foxy), on_token=fail) for _ in range(9)]
+    for source in sources:
+        source.token(via=VIA)
+
+    assert (
+        sum(thread.name == "foxy-auth-alarm" for thread in threading.enumerate()) <= 2
+    )  # one may be an earlier test's
 
 
 def test_a_callback_may_use_the_api(foxy: Emulator) -> None:

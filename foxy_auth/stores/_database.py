@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -438,8 +437,9 @@ if hasattr(os, "register_at_fork"):
 
 
 # The locks of databases in memory, which are shared by whoever has the same engine; a forked child has its own.
-_locks_here: WeakKeyDictionary[sqlalchemy.Pool, defaultdict[tuple[int, _Place | None], Lock]] = WeakKeyDictionary()
+_locks_here: WeakKeyDictionary[sqlalchemy.Pool, dict[tuple[int, _Place | None], Lock]] = WeakKeyDictionary()
 
 
 def _lock_here(engine: sqlalchemy.Engine, place: _Place | None) -> Lock:
-    return _locks_here.setdefault(engine.pool, defaultdict(Lock))[os.getpid(), place]
+    # Not a defaultdict: threads may change places between its look and its setting.
+    return _locks_here.setdefault(engine.pool, {}).setdefault((os.getpid(), place), Lock())

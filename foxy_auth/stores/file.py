@@ -83,7 +83,7 @@ class FileStore:
         """
         with locked_file(f"{self._path}.lock", timeout):
             with self._reported(), self._new_file(os.urandom(LARGEST_RECORD)):
-                pass
+                self._sweep()
             yield
 
     def _record(self) -> str | None:
