@@ -200,7 +200,7 @@ def _read_401(response: httpx.Response, seconds: float) -> bytes:
     """
     Read the beginning of *response*, as far as it comes within so many *seconds*; the client can still read it.
 
-    The client's own timeout ends a read that gets nothing at all.
+    A read that gets nothing at all ends by the client's own timeout; `_aread_401` ends it itself.
     """
     stream: Any = response.stream
     if response.is_stream_consumed:
@@ -220,17 +220,16 @@ async def _aread_401(response: httpx.Response, seconds: float) -> bytes:
     stream: Any = response.stream
     if response.is_stream_consumed:
         return response.content
-    until = monotonic() + seconds
     head = bytearray()
-    with suppress(import_module(_library(response.request)).TransportError):  # it breaks off
+    anyio: Any = import_module("anyio")  # which both libraries bring
+    with suppress(import_module(_library(response.request)).TransportError), anyio.move_on_after(seconds) as scope:
         async for piece in stream:
             head += piece
             if len(head) > 2 * LARGEST_401:
                 break
-            if len(head) > LARGEST_401 or monotonic() > until:
-                # Now the next read fails. To just break off would leave the library's own generators unfinished, of
-                # which trio warns.
-                await stream.aclose()
+            if len(head) > LARGEST_401:
+                # To just break off would leave the library's own generators unfinished, of which trio warns.
+                scope.cancel()
     await stream.aclose()
     return _replaced(response, bytes(head))
 

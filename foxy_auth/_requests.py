@@ -216,8 +216,8 @@ def _body_of_401(response: Any, library: str, seconds: float) -> bytes:
     """
     Read *response* and give its connection back, for the retry needs one.
 
-    A long body, and one that takes more *seconds*, is cut off; of one that breaks off, or is not coded as it says,
-    there is what could be read.
+    A long body, and one that takes more *seconds*, is cut off, at the next whole piece; of one that breaks off, or is
+    not coded as it says, there is what could be read.
     """
     until = monotonic() + seconds
     body = bytearray()

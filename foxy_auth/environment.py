@@ -160,7 +160,7 @@ def check_environment(thing: object) -> None:
 
 
 def _checked(name: str, url: object) -> Origin:
-    if isinstance(url, Origin):  # of another environment, from which `dataclasses.replace` makes this one
+    if name == "origins" and isinstance(url, Origin) and url.confidential:  # as `dataclasses.replace` hands them over
         return url
     if not isinstance(url, str):
         raise TypeError(

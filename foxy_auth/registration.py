@@ -415,7 +415,7 @@ class _Api:
         reply = self._send(target, given, headers)
         created = read_resource(reply)
         address = link(created, "self") or reply.headers.get("location")
-        return _Answer(created, address and absolute(address, base=target), asked_at)
+        return _Answer(created, absolute(address, base=target) if address else None, asked_at)
 
     def _target(self, resource: Mapping[str, Any], relation: str) -> str:
         found = link(resource, relation)

@@ -332,6 +332,16 @@ def test_an_environment_with_another_endpoint() -> None:
         replace(PRODUCTION, token_endpoint="http://proxy.example/token")
 
 
+def test_only_safe_origins_are_taken_over() -> None:
+    """R1: What `dataclasses.replace` hands over is checked as well, and is no address where one is wanted."""
+    cleartext: Any = [Origin("http", "api.example", 80)]
+    origin: Any = Origin("https", "api.example", 443)
+    with pytest.raises(TypeError, match=r"Environment\.origins must be an address"):
+        replace(PRODUCTION, origins=cleartext)
+    with pytest.raises(TypeError, match=r"Environment\.token_endpoint must be an address"):
+        replace(PRODUCTION, token_endpoint=origin)
+
+
 def test_an_environment_is_a_value() -> None:
     """R21: Environments compare by value and survive pickle and copies."""
     assert Environment(api="https://a.example") == Environment(api="https://a.example") != PRODUCTION

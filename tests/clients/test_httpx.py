@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import anyio
 import pytest
 from clients.drivers import WAIT
 from clients.grants import make_auth
@@ -18,7 +19,7 @@ from clients.grants import make_auth
 from foxy_auth import Environment, FoxyAuth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from foxy_auth.emulator import Emulator
 
@@ -173,6 +174,28 @@ def test_users_own_stream_is_sent_once(module: Any, auth: FoxyAuth, foxy: Emulat
 
     assert (status, [call.body_length for call in foxy.api_calls]) == (401, [len(b"all of it")])
     assert len(foxy.token_calls) == 1
+
+
+async def test_a_401_that_stalls_is_given_up(module: Any, foxy: Emulator) -> None:
+    """R17: a 401 that hangs in its midst, where the client has no timeout, delays the retry by ours at most."""
+
+    class Stalling(module.AsyncByteStream):  # type: ignore[misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            await anyio.sleep_forever()
+
+    tokens: list[str] = []
+
+    def answer(request: Any) -> Any:
+        tokens.append(request.headers["Authorization"])
+        return module.Response(401, stream=Stalling()) if len(tokens) == 1 else module.Response(200)
+
+    auth = make_auth(foxy, timeout=0.5)
+    async with module.AsyncClient(auth=auth, transport=module.MockTransport(answer), timeout=None) as client:
+        with anyio.fail_after(WAIT):
+            answered = await client.get(foxy.store_url)
+
+    assert (answered.status_code, len(set(tokens)), len(foxy.token_calls)) == (200, 2, 1)
 
 
 def test_request_of_another_library_is_refused(auth: FoxyAuth) -> None:
