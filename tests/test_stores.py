@@ -204,6 +204,23 @@ class TestSQLiteInMemory(_TestSQL):
         return sqlalchemy.create_engine("sqlite://", **same)
 
 
+def test_another_store_of_a_database_in_memory_ends_no_transaction() -> None:
+    """R11: all stores of a database in memory have its one connection, and wait for each other to be done with it."""
+    same: dict[str, Any] = {"poolclass": sqlalchemy.StaticPool, "connect_args": {"check_same_thread": False}}
+    engine = sqlalchemy.create_engine("sqlite://", **same)
+    store = SQLAlchemyStore(engine, "one")
+    store.create_table()
+    other = threading.Thread(target=lambda: SQLAlchemyStore(engine, "two").load())
+    with store._database.connected() as connection:
+        connection.execute(store.table.insert().values(name="one", record="made-up", version=1))
+        other.start()
+        other.join(0.3)  # it does not end before this transaction does
+    other.join()
+
+    with engine.connect() as connection:
+        assert connection.execute(store.table.select()).all() == [("one", "made-up", 1)]
+
+
 class TestPostgreSQL(_TestSQL):
     """In PostgreSQL."""
 

@@ -88,8 +88,9 @@ class Database:
     @contextmanager
     def connected(self) -> Generator[sqlalchemy.Connection]:
         """Open a connection for a moment."""
-        with _alone_on(self._engine), self._engine.connect() as connection:
-            if _keeps_connections(self._engine):
+        engine = self._engine
+        with _alone_on(engine), engine.connect() as connection:
+            if _keeps_connections(engine):
                 with connection.begin():
                     yield connection
             else:
@@ -207,7 +208,10 @@ def _in_memory(engine: sqlalchemy.Engine) -> bool:
     """Tell whether it is a database in memory; its URL does not tell what is connected to by a function."""
     place = str(engine.url.database or ":memory:")
     maybe = engine.dialect.name == "sqlite" and (":memory:" in place or engine.url.query.get("mode") == "memory")
-    return maybe and not _file(engine, None)
+    if not maybe:
+        return False
+    with _lock_here(engine, None):  # as in `connected`: a look would end the transaction of another thread
+        return not _file(engine, None)
 
 
 def _keeps_connections(engine: sqlalchemy.Engine) -> bool:
