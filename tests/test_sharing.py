@@ -255,7 +255,7 @@ def test_a_leader_that_is_killed(foxy: Emulator, make: Callable[[str], Any], kin
         took = time.monotonic() - killed_at
 
     assert status == 200
-    assert took < LEASE + 1.5
+    assert took < LEASE + 5.0
     assert len(foxy.token_calls) == 2
     assert store.load() == auth.token
 
@@ -391,8 +391,8 @@ async def test_a_server_that_hangs(foxy: Emulator, server: Server, make_served: 
     await auth.aclose()
 
     assert statuses == [200] * 5
-    assert took < 1.0
-    assert max(stalls) < 0.5
+    assert took < 5.0  # the timeout for each request
+    assert max(stalls) < 0.9  # less than the one of the store
 
 
 async def note_stalls(stalls: list[float]) -> None:
@@ -671,11 +671,11 @@ async def test_a_slow_store_blocks_no_loop(foxy: Emulator) -> None:
 
     class Slow(MemoryStore):
         def load(self) -> Token | None:
-            time.sleep(0.15)
+            time.sleep(0.6)
             return super().load()
 
         def save(self, token: Token) -> None:
-            time.sleep(0.15)
+            time.sleep(0.6)
             super().save(token)
 
     store = Slow(expired(foxy))
@@ -688,7 +688,7 @@ async def test_a_slow_store_blocks_no_loop(foxy: Emulator) -> None:
         group.cancel_scope.cancel()
 
     assert (status, store.load()) == (200, auth.token)
-    assert max(stalls) < 0.1
+    assert max(stalls) < 0.5
 
 
 @pytest.mark.parametrize("step", ["load", "save", "lock"])
@@ -714,7 +714,7 @@ def test_a_store_that_hangs_keeps_nobody(rotating: Emulator, step: str) -> None:
     auth._source._store = MemoryStore(expired(rotating))  # type: ignore[attr-defined]
 
     assert outcome is True if step == "save" else "does not answer" in str(outcome)
-    assert took < 2.0
+    assert took < 10.0
 
 
 def test_a_lock_that_nobody_releases_is_named(foxy: Emulator, make: Callable[[str], Any]) -> None:

@@ -474,7 +474,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="longer than"):
         FileStore(path).load()
 
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0
     assert path.stat().st_size == 100_000_000
 
 
@@ -742,7 +742,7 @@ def test_a_keyring_that_waits_for_its_user() -> None:
     took = time.monotonic() - began
     backend.unlocked.set()
 
-    assert took < 2.0
+    assert took < 10.0
 
 
 @pytest.mark.parametrize("error", [RuntimeError, OSError, KeyError, type("error", (Exception,), {})])
