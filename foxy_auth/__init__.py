@@ -6,7 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from foxy_auth._authorization import CLIENT_FULL_ACCESS, STORE_FULL_ACCESS, USER_FULL_ACCESS, AuthorizationRequest
+    from foxy_auth._oauth.authorization import (
+        CLIENT_FULL_ACCESS,
+        STORE_FULL_ACCESS,
+        USER_FULL_ACCESS,
+        AuthorizationRequest,
+    )
     from foxy_auth.auth import FoxyAuth
     from foxy_auth.client import OAuthClient
     from foxy_auth.environment import FOXY_IO, PRODUCTION, SANDBOX, Environment
@@ -68,14 +73,14 @@ __all__ = [
 
 # Where each name is defined. It is loaded with its first use (PEP 562), so that importing the package costs nothing.
 _HOMES = {
-    "CLIENT_FULL_ACCESS": "_authorization",
+    "CLIENT_FULL_ACCESS": "_oauth.authorization",
     "FOXY_IO": "environment",
     "PRODUCTION": "environment",
     "SANDBOX": "environment",
-    "STORE_FULL_ACCESS": "_authorization",
-    "USER_FULL_ACCESS": "_authorization",
+    "STORE_FULL_ACCESS": "_oauth.authorization",
+    "USER_FULL_ACCESS": "_oauth.authorization",
     "AuthorizationError": "errors",
-    "AuthorizationRequest": "_authorization",
+    "AuthorizationRequest": "_oauth.authorization",
     "Created": "registration",
     "Environment": "environment",
     "FoxyAuth": "auth",

@@ -6,8 +6,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from foxy_auth._arguments import check_seconds
-from foxy_auth._loops import twin
-from foxy_auth._protocol import absolute, link, read_resource, resource_request
+from foxy_auth._engine.concurrency import twin
+from foxy_auth._oauth.messages import absolute, link, read_resource, resource_request
 from foxy_auth._transport import check_client, installed_library, send
 from foxy_auth.environment import Environment, Origin
 from foxy_auth.errors import RegistrationError, TokenUnavailableError

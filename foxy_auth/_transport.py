@@ -16,8 +16,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from foxy_auth._protocol import LARGEST_REPLY, HttpReply, HttpRequest
-from foxy_auth._threads import started
+from foxy_auth._engine.threads import started
+from foxy_auth._oauth.messages import MAX_TOKEN_RESPONSE, HttpRequest, HttpResponse
 from foxy_auth.errors import FoxyAuthError, TokenUnavailableError
 
 # What a call waits for in turn, each for as long as the timeout: the connection, the headers, the body.
@@ -69,7 +69,7 @@ def check_client(client: object) -> None:
         raise TypeError(message)
 
 
-def send(request: HttpRequest, *, through: object, timeout: float, auth: object | None = None) -> HttpReply:
+def send(request: HttpRequest, *, through: object, timeout: float, auth: object | None = None) -> HttpResponse:
     """
     Send *request* and return the answer, whatever its status.
 
@@ -92,7 +92,7 @@ def send(request: HttpRequest, *, through: object, timeout: float, auth: object 
     module, family = import_module(library), _FAMILIES[library]
     client = nullcontext(through) if through is not library else getattr(module, family.client)()
 
-    def call() -> HttpReply:
+    def call() -> HttpResponse:
         with client as opened:
             return family.call(opened, request, timeout, auth)
 
@@ -105,7 +105,7 @@ def send(request: HttpRequest, *, through: object, timeout: float, auth: object 
         raise TokenUnavailableError(message, repeatable=family.unsent(module, error)) from _without_request(error)
 
 
-def _bounded(call: Callable[[], HttpReply], seconds: float) -> HttpReply:
+def _bounded(call: Callable[[], HttpResponse], seconds: float) -> HttpResponse:
     """
     Wait for *call*, but not longer than *seconds*.
 
@@ -119,7 +119,7 @@ def _bounded(call: Callable[[], HttpReply], seconds: float) -> HttpReply:
     return answer.result()
 
 
-def _call_requests(session: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpReply:
+def _call_requests(session: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpResponse:
     with session.request(
         request.method,
         request.url,
@@ -133,11 +133,11 @@ def _call_requests(session: Any, request: HttpRequest, timeout: float, auth: obj
         timeout=timeout,
     ) as response:
         # In 2**16 pieces at most, a token's answer byte by byte: larger ones are gathered without a look at the clock.
-        body = _read(response.iter_content(request.largest // LARGEST_REPLY), request, timeout)
-        return HttpReply(response.status_code, _lower(response.headers), body)
+        body = _read(response.iter_content(request.max_bytes // MAX_TOKEN_RESPONSE), request, timeout)
+        return HttpResponse(response.status_code, _lower(response.headers), body)
 
 
-def _call_httpx(client: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpReply:
+def _call_httpx(client: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpResponse:
     built = client.build_request(request.method, request.url, content=request.body, timeout=timeout)
     built.headers.pop("Authorization", None)  # which the client would add
     built.headers.update(request.headers)
@@ -147,9 +147,11 @@ def _call_httpx(client: Any, request: HttpRequest, timeout: float, auth: object 
         # A hook of the user's has raised; unless it has read the answer, what that said is lost.
         response = error.response
         body = response.content if response.is_stream_consumed else b""
-        return HttpReply(response.status_code, _lower(response.headers), body)
+        return HttpResponse(response.status_code, _lower(response.headers), body)
     try:
-        return HttpReply(response.status_code, _lower(response.headers), _read(response.iter_bytes(), request, timeout))
+        return HttpResponse(
+            response.status_code, _lower(response.headers), _read(response.iter_bytes(), request, timeout)
+        )
     finally:
         response.close()
 
@@ -170,8 +172,8 @@ def _read(pieces: Iterable[bytes], request: HttpRequest, timeout: float) -> byte
     body = bytearray()
     for piece in pieces:
         body += piece
-        if len(body) > request.largest:
-            message = f"the answer of {request.url} is longer than {request.largest} bytes; check that address"
+        if len(body) > request.max_bytes:
+            message = f"the answer of {request.url} is longer than {request.max_bytes} bytes; check that address"
             raise TokenUnavailableError(message)
         if time.monotonic() > until:
             raise TokenUnavailableError(f"the answer of {request.url} did not end within {timeout} seconds; try later")
@@ -212,7 +214,7 @@ class _Family:
     """What is common to a client library and its successor: the name of its client, and how to deal with that."""
 
     client: str
-    call: Callable[[Any, HttpRequest, float, object | None], HttpReply]
+    call: Callable[[Any, HttpRequest, float, object | None], HttpResponse]
     unsent: Callable[[Any, Exception], bool]
 
 

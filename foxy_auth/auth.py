@@ -18,15 +18,15 @@ from foxy_auth._arguments import (
     check_token,
     kind,
 )
-from foxy_auth._exchange import ClientCredentialsExchange, Exchange
-from foxy_auth._freshness import Windows
-from foxy_auth._httpx import HttpxFace
-from foxy_auth._loops import on_loop, present_loop
-from foxy_auth._protocol import VERSION_HEADER, Client, bearer
-from foxy_auth._requests import RequestsFace
-from foxy_auth._saving import Saver
-from foxy_auth._shared_source import SharedSource
-from foxy_auth._source import TokenSource
+from foxy_auth._clients.httpx import HttpxFace
+from foxy_auth._clients.requests import RequestsFace
+from foxy_auth._engine.concurrency import on_loop, present_loop
+from foxy_auth._engine.delivery import Saver
+from foxy_auth._engine.freshness import Windows
+from foxy_auth._engine.renewal import SharedSource
+from foxy_auth._engine.source import TokenSource
+from foxy_auth._engine.token_endpoint import ClientCredentialsExchange, Exchange
+from foxy_auth._oauth.messages import VERSION_HEADER, ClientCredentials, bearer
 from foxy_auth._transport import installed_library, library_of
 from foxy_auth.environment import PRODUCTION, Environment, known_environment
 from foxy_auth.token import Token
@@ -146,7 +146,9 @@ class FoxyAuth(_Faces):
 
             ImportError: No client library is installed.
         """
-        exchange = Exchange(Client(client_id, client_secret, client_auth_method), environment, api_version, http)
+        exchange = Exchange(
+            ClientCredentials(client_id, client_secret, client_auth_method), environment, api_version, http
+        )
         check_seconds("timeout", timeout, least=0.001)
         check_seconds("refresh_ahead", refresh_ahead)
         check_seconds("leeway", leeway)

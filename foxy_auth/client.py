@@ -13,17 +13,17 @@ from foxy_auth._arguments import (
     check_seconds,
     kind,
 )
-from foxy_auth._authorization import (
+from foxy_auth._engine.clock import Clock
+from foxy_auth._engine.concurrency import twin
+from foxy_auth._engine.patience import patiently
+from foxy_auth._engine.token_endpoint import Exchange
+from foxy_auth._oauth.authorization import (
     CLIENT_FULL_ACCESS,
     AuthorizationRequest,
     authorization_request,
     read_authorization_response,
 )
-from foxy_auth._clock import Clock
-from foxy_auth._exchange import Exchange
-from foxy_auth._loops import twin
-from foxy_auth._patience import patiently
-from foxy_auth._protocol import Client
+from foxy_auth._oauth.messages import ClientCredentials
 from foxy_auth._transport import installed_library, library_of
 from foxy_auth.auth import LEEWAY, REFRESH_AHEAD, TIMEOUT, FoxyAuth, hand_over
 from foxy_auth.environment import PRODUCTION, Environment
@@ -80,7 +80,7 @@ class OAuthClient:
 
             ImportError: No client library is installed.
         """
-        client = Client(client_id, client_secret, client_auth_method)
+        client = ClientCredentials(client_id, client_secret, client_auth_method)
         self._exchange = Exchange(client, environment, api_version, http)
         check_seconds("timeout", timeout, least=0.001)
         check_redirect_uri(redirect_uri)

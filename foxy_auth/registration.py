@@ -22,8 +22,8 @@ from foxy_auth._arguments import (
     is_redirect_uri,
     kind,
 )
-from foxy_auth._loops import twin
-from foxy_auth._protocol import HttpReply, absolute, bearer, link, read_resource, read_token, resource_request
+from foxy_auth._engine.concurrency import twin
+from foxy_auth._oauth.messages import HttpResponse, absolute, bearer, link, read_resource, read_token, resource_request
 from foxy_auth._transport import check_client, installed_library, send
 from foxy_auth.auth import TIMEOUT, FoxyAuth, hand_over
 from foxy_auth.client import OAuthClient
@@ -429,7 +429,7 @@ class _Api:
 
     def _send(
         self, url: str, fields: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
-    ) -> HttpReply:
+    ) -> HttpResponse:
         request = resource_request(
             url, api_version=self.api_version, fields=fields, headers={**self.headers, **(headers or {})}
         )

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 
-from foxy_auth._clock import Clock
-from foxy_auth._exchange import Exchange
-from foxy_auth._freshness import Windows
-from foxy_auth._protocol import Client
-from foxy_auth._saving import Saver
-from foxy_auth._source import Flight, TokenSource
+from foxy_auth._engine.clock import Clock
+from foxy_auth._engine.delivery import Saver
+from foxy_auth._engine.freshness import Windows
+from foxy_auth._engine.source import Flight, TokenSource
+from foxy_auth._engine.token_endpoint import Exchange
+from foxy_auth._oauth.messages import ClientCredentials
 from foxy_auth.auth import FoxyAuth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.queues import SimpleQueue
 
-    from foxy_auth._loops import Loop
+    from foxy_auth._engine.concurrency import Loop
     from foxy_auth.emulator import Emulator
     from foxy_auth.token import Token
 
@@ -107,7 +107,7 @@ def source_for(
     client_secret: str | None = None,
 ) -> WatchedSource:
     """Own *token* of the emulator *foxy*, with the default windows."""
-    client = Client(foxy.client_id, client_secret or foxy.client_secret)
+    client = ClientCredentials(foxy.client_id, client_secret or foxy.client_secret)
     saver = Saver(on_token, timeout=timeout, clock=clock.monotonic) if clock else Saver(on_token, timeout=timeout)
     return WatchedSource(
         Exchange(client, foxy.environment, http=http),

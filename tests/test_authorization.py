@@ -29,7 +29,7 @@ from foxy_auth import (
     OAuthClient,
     _authorization,
 )
-from foxy_auth._authorization import read_authorization_response
+from foxy_auth._oauth.authorization import read_authorization_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

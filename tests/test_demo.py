@@ -222,7 +222,7 @@ def test_stray_token_is_seen(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_empty_retry_is_seen(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """If a spent generator were sent again, as nothing, the demo would show it."""
-    monkeypatch.setattr("foxy_auth._requests._rewound", lambda *_: True)
+    monkeypatch.setattr("foxy_auth._clients.requests._rewound", lambda *_: True)
     console = screen()
 
     assert not perform([REVOKED], foxy=foxy, console=console)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from laws import LAW
 
-from foxy_auth._freshness import AHEAD_SHARE, LEEWAY_SHARE, Standing, Windows
+from foxy_auth._engine.freshness import AHEAD_SHARE, LEEWAY_SHARE, Standing, Windows
 from foxy_auth.token import Token
 
 NOW = 1_800_000_000.0

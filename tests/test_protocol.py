@@ -14,13 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from laws import LAW, WIDE_LAW
 
-from foxy_auth._protocol import (
+from foxy_auth._oauth.messages import (
     LONGEST_LIFE,
-    Client,
-    HttpReply,
+    ClientCredentials,
+    HttpResponse,
     blames_token,
     merged_cookies,
-    read_reply,
+    read_token_response,
     refresh_request,
 )
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError, TokenRefusedError, TokenUnavailableError
@@ -46,8 +46,8 @@ def read(
 ) -> Token:
     """Read an answer; what is not bytes goes as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    reply = HttpReply(status, headers or {}, content)
-    return read_reply(reply, asked_at=ASKED_AT, refresh_token=refresh_token, scope=scope, hidden=hidden)
+    reply = HttpResponse(status, headers or {}, content)
+    return read_token_response(reply, asked_at=ASKED_AT, refresh_token=refresh_token, scope=scope, hidden=hidden)
 
 
 def granted(**fields: object) -> dict[str, object]:
@@ -62,14 +62,14 @@ def granted(**fields: object) -> dict[str, object]:
 def test_the_header_is_the_providers_sample_letter_by_letter() -> None:
     """The Basic header is that of the provider's page for the id and secret it is made of, not percent-encoded."""
     client_id, _, client_secret = b64decode(SAMPLE_HEADER.removeprefix("Basic ")).decode().partition(":")
-    request = refresh_request(Client(client_id, client_secret), REFRESH, url=URL, api_version="1")
+    request = refresh_request(ClientCredentials(client_id, client_secret), REFRESH, url=URL, api_version="1")
 
     assert request.headers["Authorization"] == SAMPLE_HEADER
 
 
 def test_a_refresh_is_a_form_with_two_fields() -> None:
     """A refresh says grant type and refresh token in the form, everything else in headers, and names no scope."""
-    request = refresh_request(Client("fake-id", "fake-secret"), REFRESH, url=URL, api_version="1")
+    request = refresh_request(ClientCredentials("fake-id", "fake-secret"), REFRESH, url=URL, api_version="1")
 
     assert request.url == URL
     assert parse_qs(request.body, strict_parsing=True) == {
@@ -86,7 +86,7 @@ def test_a_refresh_is_a_form_with_two_fields() -> None:
 
 def test_the_secret_can_go_into_the_form() -> None:
     """The provider's fallback, `client_secret_post`, puts id and secret into the form and sends no header."""
-    client = Client("fake-id", "fake-secret", "client_secret_post")
+    client = ClientCredentials("fake-id", "fake-secret", "client_secret_post")
     request = refresh_request(client, REFRESH, url=URL, api_version="1")
     fields = parse_qs(request.body)
 
@@ -101,7 +101,7 @@ printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_s
 @given(secret=printable, refresh_token=st.text(st.characters(exclude_categories=["C"]), min_size=1))
 def test_any_secret_arrives_as_it_is(secret: str, refresh_token: str) -> None:
     """Whatever characters secrets have, the server reads what was meant."""
-    request = refresh_request(Client("fake-id", secret), refresh_token, url=URL, api_version="1")
+    request = refresh_request(ClientCredentials("fake-id", secret), refresh_token, url=URL, api_version="1")
 
     assert b64decode(request.headers["Authorization"].removeprefix("Basic ")).decode() == f"fake-id:{secret}"
     assert parse_qs(request.body, keep_blank_values=True)["refresh_token"] == [refresh_token]
@@ -109,9 +109,9 @@ def test_any_secret_arrives_as_it_is(secret: str, refresh_token: str) -> None:
 
 def test_requests_and_replies_show_no_secret() -> None:
     """R23: Neither client, request nor reply shows a secret in its `repr`."""
-    client = Client("fake-id", "fake-secret")
+    client = ClientCredentials("fake-id", "fake-secret")
     request = refresh_request(client, REFRESH, url=URL, api_version="1")
-    shown = f"{client!r} {request!r} {HttpReply(200, {'x': ACCESS}, ACCESS.encode())!r}"
+    shown = f"{client!r} {request!r} {HttpResponse(200, {'x': ACCESS}, ACCESS.encode())!r}"
 
     assert not any(secret in shown for secret in ("fake-secret", REFRESH, ACCESS, "Basic"))
 
@@ -228,7 +228,7 @@ REFUSALS = [
     (405, "invalid_request", "The request method must be POST when requesting an access token"),
     (400, "invalid_request", "The grant type was not specified in the request"),
     (400, "unsupported_grant_type", 'Grant type "x" not supported'),
-    (400, "invalid_client", "Client credentials were not found in the headers or body"),
+    (400, "invalid_client", "ClientCredentials credentials were not found in the headers or body"),
     (400, "invalid_client", "The client credentials are invalid"),
     (400, "invalid_client", "This client is invalid or must authenticate using a client secret"),
     (400, "invalid_client", "client credentials are required"),

@@ -23,9 +23,9 @@ import sqlalchemy
 from keyrings import KeptKeyring
 from sources import PATIENCE, auth_for, expired
 
-import foxy_auth._saving
+import foxy_auth._engine.delivery
 from foxy_auth import FoxyAuth, LoginRequiredError, StoreError
-from foxy_auth._loops import in_thread
+from foxy_auth._engine.concurrency import in_thread
 from foxy_auth.stores import FileStore, KeyringStore, MemoryStore, RedisStore, SQLAlchemyStore
 from foxy_auth.testing import in_fork
 
@@ -552,7 +552,7 @@ def test_who_ends_a_program_hears_what_is_wrong_with_the_store(
     auth = auth_over(rotating, FragileStore(expired(rotating)))
     auth.get_token()
     caplog.clear()
-    foxy_auth._saving._flush_all()
+    foxy_auth._engine.delivery._flush_all()
     auth._source._store.works = True  # type: ignore[attr-defined]
     auth.flush()
 

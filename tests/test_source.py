@@ -21,8 +21,8 @@ import sniffio
 import trio
 from sources import PATIENCE, VIA, FakeClock, auth_for, expired, source_for, with_left
 
-from foxy_auth._loops import Loop, run_on, running_loop
-from foxy_auth._source import LONGEST_BAN
+from foxy_auth._engine.concurrency import Loop, run_on, running_loop
+from foxy_auth._engine.source import LONGEST_BAN
 from foxy_auth.emulator import Emulator
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.token import Token
@@ -30,7 +30,7 @@ from foxy_auth.token import Token
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from foxy_auth._source import TokenSource
+    from foxy_auth._engine.source import TokenSource
 
 
 @pytest.fixture
@@ -899,8 +899,8 @@ def test_an_unsaved_token_is_offered_again_after_a_while(foxy: Emulator, clock: 
 
 def test_an_unsaved_token_is_offered_again_though_nobody_asks(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """R19: What could not be saved is offered again after a while, also in a program that has nothing else to do."""
-    monkeypatch.setattr("foxy_auth._saving.SPACING", 0.05)
-    monkeypatch.setattr("foxy_auth._saving._alarm", None)  # an earlier test may have one
+    monkeypatch.setattr("foxy_auth._engine.delivery.SPACING", 0.05)
+    monkeypatch.setattr("foxy_auth._engine.delivery._alarm", None)  # an earlier test may have one
     offered: list[Token] = []
     enough = threading.Event()
 

@@ -17,7 +17,7 @@ from foxy_auth.emulator import Emulator
 from foxy_auth.errors import FoxyAuthError
 
 if TYPE_CHECKING:
-    from foxy_auth._exchange import Exchange
+    from foxy_auth._engine.token_endpoint import Exchange
     from foxy_auth.token import Token
 
 

@@ -24,7 +24,13 @@ import requests
 import trustme
 from sources import PATIENCE, FakeClock, auth_for, expired, source_for
 
-from foxy_auth._protocol import LARGEST_REPLY, LARGEST_RESOURCE, Client, refresh_request, resource_request
+from foxy_auth._oauth.messages import (
+    MAX_RESOURCE,
+    MAX_TOKEN_RESPONSE,
+    ClientCredentials,
+    refresh_request,
+    resource_request,
+)
 from foxy_auth._transport import check_client, installed_library, library_of, send
 from foxy_auth.auth import FoxyAuth
 from foxy_auth.environment import Environment
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from foxy_auth._protocol import HttpRequest
+    from foxy_auth._oauth.messages import HttpRequest
     from foxy_auth.emulator import Emulator
     from foxy_auth.token import Token
 
@@ -49,7 +55,7 @@ library = pytest.mark.parametrize("library", ["requests", "httpx", "httpx2"])
 
 def token_call(url: str) -> HttpRequest:
     """Return a refresh to be sent to *url*."""
-    return refresh_request(Client("fake-id", SECRET), REFRESH, url=url, api_version="1")
+    return refresh_request(ClientCredentials("fake-id", SECRET), REFRESH, url=url, api_version="1")
 
 
 class Server:
@@ -323,12 +329,12 @@ def test_the_environments_certificates_are_used(
 def test_an_answer_without_end_is_cut_off(foxy: Emulator, library: str) -> None:
     """R14: An answer of 1 GiB is given up after a few bytes too many."""
     foxy.oversize(2**30)
-    with pytest.raises(TokenUnavailableError, match=f"longer than {LARGEST_REPLY} bytes"):
+    with pytest.raises(TokenUnavailableError, match=f"longer than {MAX_TOKEN_RESPONSE} bytes"):
         source_for(foxy, expired(foxy)).token(via=library)
 
 
 @library
-@pytest.mark.parametrize("size", [LARGEST_RESOURCE, LARGEST_RESOURCE + 1], ids=["largest", "too large"])
+@pytest.mark.parametrize("size", [MAX_RESOURCE, MAX_RESOURCE + 1], ids=["largest", "too large"])
 def test_a_resource_may_be_larger_than_a_token(library: str, size: int) -> None:
     """R14: A resource of the API, which embeds others, is read up to a limit of its own, and the error names it."""
 
@@ -341,8 +347,8 @@ def test_a_resource_may_be_larger_than_a_token(library: str, size: int) -> None:
 
     with Server(answer) as server:
         request = resource_request(f"{server.url}/stores/1", api_version="1", fields={})
-        if size > LARGEST_RESOURCE:
-            too_long = rf"^the answer of {request.url} is longer than {LARGEST_RESOURCE} bytes"
+        if size > MAX_RESOURCE:
+            too_long = rf"^the answer of {request.url} is longer than {MAX_RESOURCE} bytes"
             with pytest.raises(TokenUnavailableError, match=too_long):
                 send(request, through=library, timeout=PATIENCE)
         else:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from foxy_auth._threads import started
+from foxy_auth._engine.threads import started
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._file_lock import locked_file, require_filelock
 from foxy_auth.stores._records import Records, check_key

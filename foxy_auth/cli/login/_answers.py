@@ -8,7 +8,7 @@ from hmac import compare_digest
 from queue import SimpleQueue
 from urllib.parse import parse_qsl
 
-from foxy_auth._authorization import ACTIONS
+from foxy_auth._oauth.authorization import ACTIONS
 
 ANSWERS = {"code", "error"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 
-from foxy_auth._authorization import AuthorizationRequest
+from foxy_auth._oauth.authorization import AuthorizationRequest
 from foxy_auth.cli.login._answers import Happenings
 from foxy_auth.cli.login._browser import open_browser
 from foxy_auth.cli.login._desk import Desk

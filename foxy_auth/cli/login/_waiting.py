@@ -8,7 +8,7 @@ from time import monotonic
 
 import click
 
-from foxy_auth._authorization import query_of
+from foxy_auth._oauth.authorization import query_of
 from foxy_auth.cli._statuses import Status
 from foxy_auth.cli.login._answers import Answer, Happening, Happenings, Notice, Pasted, Stateless, Verdict, judge
 from foxy_auth.cli.login._input import read_lines

@@ -18,7 +18,7 @@ from inspect import isawaitable, iscoroutine
 from threading import Event, Lock, Thread, Timer, current_thread
 from typing import Any
 
-from foxy_auth._loops import Loop, run_on
+from foxy_auth._engine.concurrency import Loop, run_on
 from foxy_auth.errors import StoreError
 from foxy_auth.token import Token
 

@@ -17,14 +17,22 @@ from inspect import iscoroutinefunction
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from foxy_auth._client_errors import client_errors
-from foxy_auth._protocol import LARGEST_401, UNAUTHORIZED, VERSION_HEADER, bearer, blames_token, carries, merged_cookies
+from foxy_auth._clients.errors import client_errors
+from foxy_auth._oauth.messages import (
+    MAX_401_BODY,
+    UNAUTHORIZED,
+    VERSION_HEADER,
+    bearer,
+    blames_token,
+    carries,
+    merged_cookies,
+)
 from foxy_auth._transport import library_of
 
 if TYPE_CHECKING:
     import httpx
 
-    from foxy_auth._source import TokenSource
+    from foxy_auth._engine.source import TokenSource
     from foxy_auth.environment import Environment
     from foxy_auth.token import Token
 
@@ -210,7 +218,7 @@ def _read_401(response: httpx.Response, seconds: float) -> bytes:
     with suppress(import_module(_library(response.request)).TransportError):  # it breaks off
         for piece in stream:
             head += piece
-            if len(head) > LARGEST_401 or monotonic() > until:
+            if len(head) > MAX_401_BODY or monotonic() > until:
                 break
     stream.close()
     return _replaced(response, bytes(head))
@@ -225,9 +233,9 @@ async def _aread_401(response: httpx.Response, seconds: float) -> bytes:
     with suppress(import_module(_library(response.request)).TransportError), anyio.move_on_after(seconds) as scope:
         async for piece in stream:
             head += piece
-            if len(head) > 2 * LARGEST_401:
+            if len(head) > 2 * MAX_401_BODY:
                 break
-            if len(head) > LARGEST_401:
+            if len(head) > MAX_401_BODY:
                 # To just break off would leave the library's own generators unfinished, of which trio warns.
                 scope.cancel()
     await stream.aclose()

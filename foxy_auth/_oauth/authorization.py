@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from foxy_auth._protocol import clean
+from foxy_auth._oauth.messages import clean
 from foxy_auth.errors import AuthorizationError
 
 # The scopes of the provider's pages. Any other text passes too, for there are granular ones.

@@ -16,9 +16,17 @@ from types import FrameType
 from typing import Any, TypeVar
 from weakref import ref
 
-from foxy_auth._client_errors import client_errors
-from foxy_auth._protocol import LARGEST_401, UNAUTHORIZED, VERSION_HEADER, bearer, blames_token, carries, merged_cookies
-from foxy_auth._source import TokenSource
+from foxy_auth._clients.errors import client_errors
+from foxy_auth._engine.source import TokenSource
+from foxy_auth._oauth.messages import (
+    MAX_401_BODY,
+    UNAUTHORIZED,
+    VERSION_HEADER,
+    bearer,
+    blames_token,
+    carries,
+    merged_cookies,
+)
 from foxy_auth._transport import library_of
 from foxy_auth.environment import Environment
 from foxy_auth.token import Token
@@ -224,7 +232,7 @@ def _body_of_401(response: Any, library: str, seconds: float) -> bytes:
     with suppress(import_module(library).RequestException):
         for piece in response.iter_content(PIECE):
             body += piece
-            if len(body) > LARGEST_401 or monotonic() > until:
+            if len(body) > MAX_401_BODY or monotonic() > until:
                 break
     response.close()
     # What iter_content has taken is gone, unless it is left where `content` looks for it.

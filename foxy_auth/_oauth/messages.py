@@ -34,15 +34,15 @@ VERSION_HEADER = "FOXY-API-VERSION"
 FORM = "application/x-www-form-urlencoded"
 
 # No answer of a token endpoint is longer than a few hundred bytes.
-LARGEST_REPLY = 2**16
+MAX_TOKEN_RESPONSE = 2**16
 # A resource of the API may have many others embedded.
-LARGEST_RESOURCE = 2**22
+MAX_RESOURCE = 2**22
 # The provider's longest lifetime, that of a refresh token: ten years in seconds. An access token that claims to live
 # longer is taken to live that long.
 LONGEST_LIFE = 315_360_000.0
 LONGEST_DESCRIPTION = 300
 # As much of a 401 as is read before the refresh, in bytes; the provider's own has some hundred.
-LARGEST_401 = 2**16
+MAX_401_BODY = 2**16
 
 # Error words by which the provider says "not now" instead of "no" (RFC 6749, section 4.1.2.1, used at token endpoints
 # as well).
@@ -72,7 +72,7 @@ TOKEN_TEXT = "access token provided"  # noqa: S105 - no password, a phrase
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class ClientCredentials:
     """An OAuth client: its id and secret, and how it authenticates at the token endpoint (RFC 6749, section 2.3.1)."""
 
     client_id: str
@@ -88,11 +88,11 @@ class HttpRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: str = field(repr=False)
     method: str = "POST"
-    largest: int = LARGEST_REPLY
+    max_bytes: int = MAX_TOKEN_RESPONSE
 
 
 @dataclass(frozen=True, slots=True)
-class HttpReply:
+class HttpResponse:
     """The provider's answer as it came; the names of headers are in lower case."""
 
     status: int
@@ -100,26 +100,26 @@ class HttpReply:
     body: bytes = field(repr=False)
 
 
-def refresh_request(client: Client, refresh_token: str, *, url: str, api_version: str) -> HttpRequest:
+def refresh_request(client: ClientCredentials, refresh_token: str, *, url: str, api_version: str) -> HttpRequest:
     """Ask for a new access token by a refresh token (RFC 6749, section 6)."""
     return _token_request(client, "refresh_token", {"refresh_token": refresh_token}, url=url, api_version=api_version)
 
 
 def code_request(
-    client: Client, code: str, *, redirect_uri: str, code_verifier: str | None, url: str, api_version: str
+    client: ClientCredentials, code: str, *, redirect_uri: str, code_verifier: str | None, url: str, api_version: str
 ) -> HttpRequest:
     """Ask for the first tokens by an authorization code (RFC 6749, section 4.1.3; RFC 7636 for the verifier)."""
     fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier or ""}
     return _token_request(client, "authorization_code", fields, url=url, api_version=api_version)
 
 
-def client_credentials_request(client: Client, scope: str, *, url: str, api_version: str) -> HttpRequest:
+def client_credentials_request(client: ClientCredentials, scope: str, *, url: str, api_version: str) -> HttpRequest:
     """Ask for a token for the client itself (RFC 6749, section 4.4)."""
     return _token_request(client, "client_credentials", {"scope": scope}, url=url, api_version=api_version)
 
 
 def _token_request(
-    client: Client, grant_type: str, fields: Mapping[str, str], *, url: str, api_version: str
+    client: ClientCredentials, grant_type: str, fields: Mapping[str, str], *, url: str, api_version: str
 ) -> HttpRequest:
     # Authlib costs 50 ms to import, which a program that finds its token fresh does not have to pay.
     from authlib.oauth2.auth import ClientAuth
@@ -151,8 +151,8 @@ def merged_cookies(sent: str, fresh: str) -> str:
 # --- the token endpoint's answer -----------------------------------------------------------------------------------
 
 
-def read_reply(
-    reply: HttpReply, *, asked_at: float, refresh_token: str | None, scope: str, hidden: tuple[str, ...]
+def read_token_response(
+    reply: HttpResponse, *, asked_at: float, refresh_token: str | None, scope: str, hidden: tuple[str, ...]
 ) -> Token:
     """
     Read the token endpoint's answer.
@@ -192,7 +192,7 @@ def read_token(
     fields: Mapping[str, Any], *, asked_at: float, refresh_token: str | None = None, scope: str = ""
 ) -> Token:
     """
-    Read the fields of a token answer, as `read_reply` describes.
+    Read the fields of a token answer, as `read_token_response` describes.
 
     Raises:
         KeyError, TypeError, ValueError: They are not those of a token answer.
@@ -208,7 +208,7 @@ def read_token(
     )
 
 
-def _refusal(reply: HttpReply, fields: Mapping[str, Any], hidden: tuple[str, ...]) -> FoxyAuthError | None:
+def _refusal(reply: HttpResponse, fields: Mapping[str, Any], hidden: tuple[str, ...]) -> FoxyAuthError | None:
     error = _text(fields.get("error"))
     description = clean(_text(fields.get("error_description")), hidden) or None
     if reply.status == TOO_MANY_REQUESTS or reply.status >= 500 or error in PASSING_ERRORS:  # noqa: PLR2004
@@ -228,7 +228,7 @@ def _refusal(reply: HttpReply, fields: Mapping[str, Any], hidden: tuple[str, ...
     return TokenRefusedError(message, error=error, description=description, status=reply.status)
 
 
-def _unusable(reply: HttpReply, reason: str, hidden: tuple[str, ...]) -> TokenUnavailableError:
+def _unusable(reply: HttpResponse, reason: str, hidden: tuple[str, ...]) -> TokenUnavailableError:
     if 300 <= reply.status < 400:  # noqa: PLR2004
         reason = "it redirects, and secrets follow no redirect"
     reason = clean(reason, hidden) or "its answer is no token"
@@ -328,12 +328,12 @@ def resource_request(
     """Get the resource at *url*, or with *fields* create one there; in JSON, the API's own format."""
     own = {"Accept": "application/hal+json", VERSION_HEADER: api_version, **(headers or {})}
     if fields is None:
-        return HttpRequest(url, own, "", method="GET", largest=LARGEST_RESOURCE)
+        return HttpRequest(url, own, "", method="GET", max_bytes=MAX_RESOURCE)
     own = {"Content-Type": "application/json", **own}
-    return HttpRequest(url, own, json.dumps(fields), largest=LARGEST_RESOURCE)
+    return HttpRequest(url, own, json.dumps(fields), max_bytes=MAX_RESOURCE)
 
 
-def read_resource(reply: HttpReply) -> Mapping[str, Any]:
+def read_resource(reply: HttpResponse) -> Mapping[str, Any]:
     """
     Read a resource.
 

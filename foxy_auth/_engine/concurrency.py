@@ -17,7 +17,7 @@ from functools import wraps
 from math import inf
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from foxy_auth._threads import started
+from foxy_auth._engine.threads import started
 
 T = TypeVar("T")
 P = ParamSpec("P")

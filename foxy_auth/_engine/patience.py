@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from foxy_auth._clock import Clock
+from foxy_auth._engine.clock import Clock
 from foxy_auth.errors import TokenUnavailableError
 from foxy_auth.token import Token
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypedDict
 
 from foxy_auth._arguments import check_api_version, check_auth_method, check_credential
-from foxy_auth._authorization import CLIENT_FULL_ACCESS
-from foxy_auth._protocol import (
-    Client,
+from foxy_auth._oauth.authorization import CLIENT_FULL_ACCESS
+from foxy_auth._oauth.messages import (
+    ClientCredentials,
     HttpRequest,
     client_credentials_request,
     code_request,
-    read_reply,
+    read_token_response,
     refresh_request,
 )
 from foxy_auth._transport import check_client, send
@@ -46,7 +46,7 @@ class Exchange:
         TypeError, ValueError: An argument is not what it should be; the message says what to do.
     """
 
-    client: Client
+    client: ClientCredentials
     environment: Environment
     api_version: str = "1"
     http: object | None = field(default=None, repr=False)
@@ -134,7 +134,7 @@ class Exchange:
         basic = b64encode(f"{self.client.client_id}:{secret}".encode()).decode()
         asked_at = clock()
         reply = send(request, through=self.http or via, timeout=timeout)
-        return read_reply(
+        return read_token_response(
             reply, asked_at=asked_at, refresh_token=refresh_token, scope=scope, hidden=(basic, secret, *hidden)
         )
 

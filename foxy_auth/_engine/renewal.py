@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from foxy_auth._arguments import kind
-from foxy_auth._errand import Errand
-from foxy_auth._freshness import Standing
-from foxy_auth._loops import Loop
-from foxy_auth._patience import PATIENCE
-from foxy_auth._saving import Saver
-from foxy_auth._source import Flight, Setback, TokenSource
+from foxy_auth._engine.concurrency import Loop
+from foxy_auth._engine.delivery import Saver
+from foxy_auth._engine.errand import Errand
+from foxy_auth._engine.freshness import Standing
+from foxy_auth._engine.patience import PATIENCE
+from foxy_auth._engine.source import Flight, Setback, TokenSource
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError
 from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token

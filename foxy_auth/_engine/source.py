@@ -21,12 +21,12 @@ from threading import Lock, Thread
 from typing import Any, Self
 from weakref import WeakSet
 
-from foxy_auth._clock import Clock
-from foxy_auth._exchange import Exchange
-from foxy_auth._freshness import Standing, Windows
-from foxy_auth._loops import Loop, in_thread, on_loop, running_loop
-from foxy_auth._patience import PATIENCE, patiently
-from foxy_auth._saving import Saver
+from foxy_auth._engine.clock import Clock
+from foxy_auth._engine.concurrency import Loop, in_thread, on_loop, running_loop
+from foxy_auth._engine.delivery import Saver
+from foxy_auth._engine.freshness import Standing, Windows
+from foxy_auth._engine.patience import PATIENCE, patiently
+from foxy_auth._engine.token_endpoint import Exchange
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.token import Token
 
