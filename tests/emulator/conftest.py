@@ -1,4 +1,4 @@
-"""An emulator with a clock that stands still, and the shortest ways to call it."""
+"""An emulator with a clock that tests set, and short ways to send it requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSION = {"FOXY-API-VERSION": "1"}
 
 @dataclass
 class Clock:
-    """Tell the time that a test sets, in seconds since the epoch."""
+    """A clock that a test sets, in seconds since the epoch."""
 
     now: float = 1_800_000_000.0
 
@@ -28,13 +28,13 @@ class Clock:
 
 
 @dataclass
-class Caller:
-    """Call an emulator with requests, one connection per call, redirects not followed."""
+class Http:
+    """Send requests to an emulator, without following redirects."""
 
     foxy: Emulator
 
     def token(self, *, auth: tuple[str, str] | None = None, **fields: Any) -> requests.Response:
-        """Send a form to the token endpoint, with the registered client's credentials unless told otherwise."""
+        """Send a form to the token endpoint, by default with the credentials of the registered client."""
         auth = (self.foxy.client_id, self.foxy.client_secret) if auth is None else auth
         return self.request("POST", "/token", auth=auth, data=fields)
 
@@ -46,39 +46,37 @@ class Caller:
         """Exchange an authorization code."""
         return self.token(grant_type="authorization_code", code=code, **fields)
 
-    def api(
-        self, access_token: str | None, address: str = "/", method: str = "GET", **options: Any
-    ) -> requests.Response:
-        """Call the API with an access token."""
+    def api(self, access_token: str | None, url: str = "/", method: str = "GET", **options: Any) -> requests.Response:
+        """Send a request to the API, with an access token if there is one."""
         headers = {**VERSION, **options.pop("headers", {})}
         if access_token is not None:
             headers["Authorization"] = f"Bearer {access_token}"
-        return self.request(method, address, headers=headers, **options)
+        return self.request(method, url, headers=headers, **options)
 
     def store(self, access_token: str, below: str = "", method: str = "GET", **options: Any) -> requests.Response:
-        """Call the store, or what lies below it."""
+        """Send a request to the store, or to a path below it."""
         return self.api(access_token, self.foxy.store_url + below, method, **options)
 
-    def request(self, method: str, address: str, **options: Any) -> requests.Response:
-        """Send a request to an address, or to a path of the emulator."""
-        url = address if address.startswith("http") else self.foxy.url + address
+    def request(self, method: str, url: str, **options: Any) -> requests.Response:
+        """Send a request to a URL, or to a path of the emulator."""
+        url = url if url.startswith("http") else self.foxy.url + url
         return requests.request(method, url, allow_redirects=False, timeout=20, **options)
 
 
 @pytest.fixture
 def clock() -> Clock:
-    """Give a clock that stands still until the test moves it."""
+    """Return a clock that stands still until the test sets it."""
     return Clock()
 
 
 @pytest.fixture
 def foxy(clock: Clock) -> Iterator[Emulator]:
-    """Give an emulator on that clock."""
+    """Run an emulator on that clock."""
     with Emulator(clock=clock) as foxy:
         yield foxy
 
 
 @pytest.fixture
-def call(foxy: Emulator) -> Caller:
-    """Give the shortest ways to call it."""
-    return Caller(foxy)
+def http(foxy: Emulator) -> Http:
+    """Return short ways to send it requests."""
+    return Http(foxy)

@@ -1,4 +1,4 @@
-"""The emulator as its users hold it: addresses, records of what arrived, life and load."""
+"""The emulator: addresses, recorded requests, start, close and load."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from emulator.conftest import Http
 
 from foxy_auth.emulator import Call, Emulator
 from foxy_auth.environment import Environment
 from foxy_auth.token import Token
 
 if TYPE_CHECKING:
-    from emulator.conftest import Caller, Clock
+    from emulator.conftest import Clock
 
-THREADS, ROUNDS = 50, 8
+THREADS, ROUNDS = 30, 3
 
 
 def test_environment(foxy: Emulator) -> None:
-    """The environment names the server's own addresses."""
+    """The environment has the server's own URLs."""
     url = foxy.url
 
     expected = Environment(api=url, token_endpoint=f"{url}/token", authorization_endpoint=f"{url}/authorize")
     assert foxy.environment == expected
 
 
-def test_grant(foxy: Emulator, call: Caller, clock: Clock) -> None:
-    """A grant is a token by the emulator's clock, and both of its parts are good."""
+def test_grant(foxy: Emulator, http: Http, clock: Clock) -> None:
+    """A grant returns a valid token with times by the emulator's clock."""
     token = foxy.grant()
 
     expected = Token(
@@ -42,75 +43,75 @@ def test_grant(foxy: Emulator, call: Caller, clock: Clock) -> None:
         scope="store_full_access store_id_1",
     )
     assert token == expected
-    assert call.store(token.access_token).status_code == 200
+    assert http.store(token.access_token).status_code == 200
     assert foxy.current_refresh_token == token.refresh_token
 
 
-def test_record_of_a_token_call(foxy: Emulator, call: Caller) -> None:
-    """A token call is on record with its form, its headers under any spelling, its body's digest and its status."""
-    call.exchange("abc", redirect_uri="https://x.example/?a=b")
+def test_recorded_token_request(foxy: Emulator, http: Http) -> None:
+    """A token request is recorded with its form, case-insensitive headers, digest and status."""
+    http.exchange("abc", redirect_uri="https://x.example/?a=b")
 
-    (arrived,) = foxy.token_calls
+    (recorded,) = foxy.token_calls
     body = b"grant_type=authorization_code&code=abc&redirect_uri=https%3A%2F%2Fx.example%2F%3Fa%3Db"
-    assert (arrived.method, arrived.path, arrived.query, arrived.status) == ("POST", "/token", "", 400)
-    assert dict(arrived.form) == {
+    assert (recorded.method, recorded.path, recorded.query, recorded.status) == ("POST", "/token", "", 400)
+    assert dict(recorded.form) == {
         "grant_type": "authorization_code",
         "code": "abc",
         "redirect_uri": "https://x.example/?a=b",
     }
-    assert arrived.headers["AUTHORIZATION"].startswith("Basic ")
-    assert "Content-type" in arrived.headers
-    assert (arrived.headers.get("Cookie"), len(arrived.headers)) == (None, len(list(arrived.headers)))
-    assert (arrived.body_length, arrived.body_sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    assert recorded.headers["AUTHORIZATION"].startswith("Basic ")
+    assert "Content-type" in recorded.headers
+    assert (recorded.headers.get("Cookie"), len(recorded.headers)) == (None, len(list(recorded.headers)))
+    assert (recorded.body_length, recorded.body_sha256) == (len(body), hashlib.sha256(body).hexdigest())
 
 
-def test_record_of_an_api_call(foxy: Emulator, call: Caller) -> None:
-    """An API call is on record with its query and the token that it carried, apart from token calls."""
+def test_recorded_api_request(foxy: Emulator, http: Http) -> None:
+    """An API request is recorded with its query and its access token, apart from token requests."""
     token = foxy.grant().access_token
-    call.store(token, "?a=b%20c")
-    call.refresh("any")
-    call.api(None)
+    http.store(token, "?a=b%20c")
+    http.refresh("any")
+    http.api(None)
 
     first, second = foxy.api_calls
     assert (first.path, first.query, first.access_token, first.status) == ("/stores/1", "a=b%20c", token, 200)
     assert (second.path, second.access_token) == ("/", None)
-    assert [arrived.path for arrived in foxy.calls] == ["/stores/1", "/token", "/"]
+    assert [recorded.path for recorded in foxy.calls] == ["/stores/1", "/token", "/"]
     foxy.clear_calls()
     assert foxy.calls == []
 
 
-def test_records_keep_secrets_out_of_sight() -> None:
-    """The repr of a record shows no header, no form and no token."""
-    arrived = Call(method="GET", path="/", query="", headers={"a": "hush"}, form={"b": "hush"}, access_token="hush")
+def test_repr_of_a_call() -> None:
+    """R23: The repr of a recorded request shows no header, no form and no token."""
+    recorded = Call(method="GET", path="/", query="", headers={"a": "hush"}, form={"b": "hush"}, access_token="hush")
 
-    assert "hush" not in repr(arrived)
+    assert "hush" not in repr(recorded)
 
 
-def test_elsewhere(foxy: Emulator) -> None:
-    """The second origin has a port of its own, answers as told and records what it is sent."""
+def test_second_origin(foxy: Emulator) -> None:
+    """The second origin has its own port, responds with the status set, and records its requests."""
     foxy.elsewhere.status = 401
 
-    answer = requests.post(
+    response = requests.post(
         f"{foxy.elsewhere.url}/a?b=c", data=b"1234", headers={"Authorization": "Bearer x"}, timeout=20
     )
 
-    (arrived,) = foxy.elsewhere.calls
+    (recorded,) = foxy.elsewhere.calls
     assert urlsplit(foxy.elsewhere.url).netloc != urlsplit(foxy.url).netloc
-    assert (answer.status_code, arrived.status, arrived.path, arrived.query) == (401, 401, "/a", "b=c")
-    assert (arrived.body_length, arrived.access_token, foxy.calls) == (4, "x", [])
+    assert (response.status_code, recorded.status, recorded.path, recorded.query) == (401, 401, "/a", "b=c")
+    assert (recorded.body_length, recorded.access_token, foxy.calls) == (4, "x", [])
     foxy.elsewhere.clear_calls()
     assert foxy.elsewhere.calls == []
 
 
-def test_bouncing(foxy: Emulator) -> None:
-    """The second origin sends clients on."""
-    answer = requests.get(f"{foxy.elsewhere.url}/bounce?to={foxy.url}/", allow_redirects=False, timeout=20)
+def test_bounce(foxy: Emulator) -> None:
+    """The second origin redirects from `/bounce`."""
+    response = requests.get(f"{foxy.elsewhere.url}/bounce?to={foxy.url}/", allow_redirects=False, timeout=20)
 
-    assert (answer.status_code, answer.headers["Location"]) == (302, f"{foxy.url}/")
+    assert (response.status_code, response.headers["Location"]) == (302, f"{foxy.url}/")
 
 
 def test_start_and_close() -> None:
-    """An emulator can be closed and started again: same port, same tokens; both may be said twice."""
+    """An emulator can be closed and started again with the same port and the same tokens."""
     foxy = Emulator()
     foxy.start()
     foxy.start()
@@ -128,54 +129,67 @@ def test_start_and_close() -> None:
 
 
 def test_not_started() -> None:
-    """An emulator that was not started says that it has no address yet."""
-    with pytest.raises(RuntimeError, match="before it is started"):
-        _ = Emulator().url
+    """An emulator that was not started has no address."""
+    foxy = Emulator()
+
+    for server in (foxy, foxy.elsewhere):
+        with pytest.raises(RuntimeError, match="before it is started"):
+            _ = server.url
+
+
+def test_two_emulators(foxy: Emulator, http: Http) -> None:
+    """Emulators that run at the same time share nothing but code."""
+    with Emulator() as other:
+        token = other.grant().access_token
+
+        assert Http(other).store(token).status_code == 200
+        assert http.store(token).status_code == 401
+        assert (foxy.live_access_tokens, len(foxy.calls), len(other.calls)) == ([], 1, 1)
 
 
 def test_port_in_use(foxy: Emulator) -> None:
-    """A port that is taken is an error of the caller's, not the end of the program."""
+    """A port that is taken raises `OSError`."""
     port = urlsplit(foxy.url).port or 0
 
     with pytest.raises(OSError, match="in use"):
         Emulator(port=port).start()
 
 
-def test_clear_calls_while_one_is_under_way(foxy: Emulator, call: Caller) -> None:
-    """A call that is forgotten while it is under way does not come back."""
+def test_clear_calls_during_a_request(foxy: Emulator, http: Http) -> None:
+    """A request that is cleared while in progress is not recorded again."""
     with ThreadPoolExecutor(1) as pool, foxy.hold() as latch:
-        answer = pool.submit(call.refresh, "any")
+        response = pool.submit(http.refresh, "any")
         latch.wait_for()
         foxy.clear_calls()
         latch.release()
-        answer.result()
+        response.result()
 
     assert foxy.calls == []
 
 
 def test_repr(foxy: Emulator) -> None:
-    """The repr of an emulator names its client and no secret."""
+    """R23: The repr names the client and shows no secret."""
     assert repr(foxy) == f"<Emulator client_id={foxy.client_id!r}>"
 
 
-def test_misspelt_switch(foxy: Emulator) -> None:
-    """A switch that does not exist cannot be set."""
+def test_misspelt_setting(foxy: Emulator) -> None:
+    """An unknown setting cannot be set."""
     with pytest.raises(AttributeError):
         foxy.rotate_refresh_token = True  # type: ignore[attr-defined]
 
 
 def test_idle_connection() -> None:
-    """Closing ends the connection of a client that has connected and says nothing."""
+    """Closing ends idle connections."""
     with Emulator() as foxy:
         idle = socket.create_connection(("127.0.0.1", urlsplit(foxy.url).port or 0), timeout=20)
-        requests.get(foxy.url, timeout=20)  # which is served after the idle one was accepted
+        requests.get(foxy.url, timeout=20)  # which is served after the idle one has been accepted
 
     assert idle.recv(1) == b""
     idle.close()
 
 
 def test_load(foxy: Emulator) -> None:
-    """Fifty threads that call, upload and refresh at once get what they ask for, and all of it is on record."""
+    """Many threads that request, upload and refresh at once all get their responses, and all is recorded."""
     token = foxy.grant()
     start = threading.Barrier(THREADS)
     headers = {"FOXY-API-VERSION": "1", "Authorization": f"Bearer {token.access_token}"}
@@ -202,21 +216,21 @@ def test_load(foxy: Emulator) -> None:
     assert len(foxy.live_access_tokens) == THREADS + 1
 
 
-def test_rotation_under_load(foxy: Emulator, call: Caller) -> None:
-    """Of many that use one refresh token at once, with rotation on, one is served and all lose the grant."""
+def test_rotation_under_load(foxy: Emulator, http: Http) -> None:
+    """Of many requests that use one refresh token at once, with rotation, one succeeds and the grant is revoked."""
     foxy.rotate_refresh_tokens = True
     token = foxy.grant()
 
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(call.refresh, [token.refresh_token] * 10))
+        responses = list(pool.map(http.refresh, [token.refresh_token] * 10))
 
-    assert sorted(answer.status_code for answer in answers) == [200] + [400] * 9
+    assert sorted(response.status_code for response in responses) == [200] + [400] * 9
     assert foxy.live_access_tokens == []
 
 
-def test_its_client_is_ready_for_use(foxy: Emulator) -> None:
-    """`foxy.client` is an `OAuthClient` that goes from a code to a token by itself."""
-    answer = {"code": foxy.authorization_code(), "state": "fake-state"}
-    token = foxy.client.fetch_token(answer, state="fake-state")
+def test_client(foxy: Emulator) -> None:
+    """`foxy.client` is an `OAuthClient` that can exchange a code."""
+    response = {"code": foxy.authorization_code(), "state": "fake-state"}
+    token = foxy.client.fetch_token(response, state="fake-state")
 
     assert foxy.is_live(token.access_token)
