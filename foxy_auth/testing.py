@@ -1,21 +1,26 @@
 """
-What a store promises, as tests: run a store of your own through them, with pytest.
+Tests for stores of your own, to run with pytest: what every store must do, and what it must do if it can be shared.
 
     import pytest
-    from foxy_auth.testing import StoreContract
+    from foxy_auth.testing import SharedStoreContract
 
     from my_store import MyStore
 
 
-    class TestMyStore(StoreContract):
-        shared = True                        # among processes
+    class TestMyStore(SharedStoreContract):
 
         @pytest.fixture
         def make_store(self, tmp_path):
             return lambda key: MyStore(tmp_path, key)
 
-`make_store` is called several times in a test, with one key or several; each call stands for another part of a program
-that keeps its tokens in the same place, which is empty when the test begins.
+Derive the class from:
+
+- `StoreContract`, if the store is used within one process;
+- `SharedStoreContract`, if several processes can share it;
+- `RecordContract` (also in addition to `SharedStoreContract`), if a test can read and damage the stored records.
+
+A test calls `make_store` several times, with one key or several. Each call stands for another part of a program that
+keeps its tokens in the same place, which must be empty when the test starts.
 """
 
 from __future__ import annotations
@@ -26,11 +31,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from itertools import cycle
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -38,11 +43,10 @@ from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token
 
 MakeStore = Callable[[str], Any]
-Test = TypeVar("Test", bound=Callable[..., None])
 
-PATIENCE = 10.0  # seconds that something may take that must happen
-MEANWHILE = 0.5  # seconds of saving, in which somebody who loads would come upon a gap
-SHORT = 0.2  # seconds to wait for a lock that is not to be had
+DEADLINE = 10.0  # seconds that something may take that must happen
+CONTENTION = 0.25  # seconds in which one thread saves and another would load something incomplete
+SHORT = 0.2  # seconds to wait for a lock that another holds
 
 TOKEN = Token(
     "made-up-access-token",
@@ -53,65 +57,26 @@ TOKEN = Token(
     token_type="bearer",
 )
 
-# A process of its own that holds the lock until it is told to leave, or is killed. Its store comes by its input.
+# A process that holds the lock of the store that it reads from its input, once for each further line.
 _HOLDER = """
 import pickle, sys
 store = pickle.load(sys.stdin.buffer)
-with store.lock(10.0):
-    print("inside", flush=True)
-    sys.stdin.buffer.read()
+while True:
+    with store.lock(10.0):
+        print("locked", flush=True)
+        sys.stdin.buffer.readline()
+    print("released", flush=True)
+    sys.stdin.buffer.readline()
 """
 
 
-def _only(attribute: str) -> Callable[[Test], Test]:
-    """Make a test one of stores that have *attribute*."""
-
-    def marked(test: Test) -> Test:
-        test.__dict__["only"] = attribute
-        return test
-
-    return marked
-
-
 class StoreContract:
-    """
-    What a store promises. Override the fixture `make_store`, and say what else your store can.
-
-    Attributes:
-        shared: Whether the store is shared among processes; it must then survive a pickle.
-
-        freed_within: Seconds after which the lock is free whose holder was killed: the lease, where there is one.
-
-        errors: What `load` raises when a record is damaged; any exception will do.
-
-        keeps_records: Whether the store has records that something else could spoil; override `put_record` then, and
-            `get_record`.
-    """
-
-    shared = False
-    freed_within = 1.0
-    errors: type[Exception] = Exception
-    keeps_records = False
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        """Have only those tests that apply to the store."""
-        super().__init_subclass__(**options)
-        for name, test in vars(StoreContract).items():
-            if (attribute := getattr(test, "only", None)) is not None and name not in vars(cls):
-                setattr(cls, name, test if getattr(cls, attribute) else None)
+    """What every store must do. Override the fixture `make_store`."""
 
     @pytest.fixture
     def make_store(self) -> MakeStore:
         """Return a function that takes a key and returns the store of that key's token."""
-        raise NotImplementedError("override the fixture make_store: let it return a function that makes a store")
-
-    def put_record(self, make_store: MakeStore, key: str, record: str) -> None:
-        """Put *record* in the place of the one of *key*, past the store."""
-        raise NotImplementedError("override put_record, or leave keeps_records False")
-
-    def get_record(self, make_store: MakeStore, key: str) -> str | None:
-        """Return the record of *key* as it is kept, past the store."""
-        raise NotImplementedError("override get_record, or leave keeps_records False")
+        raise NotImplementedError("override the fixture make_store: return a function that makes a store")
 
     @pytest.fixture
     def store(self, make_store: MakeStore) -> Any:
@@ -119,45 +84,37 @@ class StoreContract:
         return make_store("one")
 
     def test_protocol(self, store: Any) -> None:
-        """A store has the three methods."""
+        """A store has the methods of `TokenStore`."""
         assert isinstance(store, TokenStore)
 
-    def test_nothing_yet(self, store: Any) -> None:
-        """Where nothing was saved, there is None, and no error."""
+    def test_empty(self, store: Any) -> None:
+        """Before anything was saved, `load` returns None."""
         assert store.load() is None
 
-    def test_every_field_comes_back(self, store: Any) -> None:
-        """A token comes back as it was, all fields of it."""
+    def test_all_fields(self, store: Any) -> None:
+        """A token is loaded as it was saved, with all its fields."""
         store.save(TOKEN)
 
         assert store.load() == TOKEN
 
     @pytest.mark.parametrize("absent", ["refresh_token", "expires_at", "obtained_at"])
-    def test_what_a_token_lacks_it_still_lacks(self, store: Any, absent: str) -> None:
-        """A field that is None comes back as None, whatever the former token had there."""
+    def test_absent_fields(self, store: Any, absent: str) -> None:
+        """A field that is None is loaded as None, even if the former token had a value there."""
         token = Token.from_dict({**TOKEN.to_dict(), absent: None})
         store.save(TOKEN)
         store.save(token)
 
         assert store.load() == token
 
-    def test_the_newest_counts(self, store: Any) -> None:
-        """A token takes the place of the former."""
-        tokens = [replace(TOKEN, access_token=f"made-up-{number}") for number in range(3)]
-        for token in tokens:
-            store.save(token)
-
-        assert store.load() == tokens[-1]
-
-    def test_odd_characters(self, store: Any) -> None:
-        """Whatever a provider may put into a token survives, and so does a long one."""
+    def test_special_characters(self, store: Any) -> None:
+        """Any characters that a provider may use are preserved, and so is a long token."""
         token = replace(TOKEN, access_token="!~\"'\\%{}[]<>&;|`$" * 20, refresh_token="snö \U0001f98a '\"\\\n\t%s")
         store.save(token)
 
         assert store.load() == token
 
-    def test_two_keys_do_not_mix(self, make_store: MakeStore) -> None:
-        """One grant, one record: what is kept under one key is not seen, changed or locked under another."""
+    def test_keys_are_independent(self, make_store: MakeStore) -> None:
+        """The token and the lock of one key have nothing to do with those of another."""
         keys = ["one", "One", "one.1", "other"]
         for key in keys:
             with make_store(key).lock(SHORT):
@@ -167,214 +124,217 @@ class StoreContract:
         with make_store("one").lock(SHORT), make_store("other").lock(SHORT):
             pass
 
-    def test_all_parts_of_a_program_see_the_same(self, make_store: MakeStore) -> None:
-        """What one object has saved, another one of the same key loads, at once, in both directions and every time."""
+    def test_saved_tokens_are_seen_at_once(self, make_store: MakeStore) -> None:
+        """What one object saves, another one with the same key loads at once, in both directions and every time."""
         one, other = make_store("one"), make_store("one")
-        tokens = [replace(TOKEN, access_token=f"made-up-{number}") for number in range(4)]
-        seen: list[Token] = []
-        for token, (writer, reader) in zip(tokens, [(one, other), (other, one)] * 2, strict=True):
+        for number, (writer, reader) in enumerate([(one, other), (other, one)] * 2):
+            token = replace(TOKEN, access_token=f"made-up-{number}")
             writer.save(token)
-            seen.append(reader.load())
+            assert reader.load() == token
 
-        assert seen == tokens
-
-    def test_a_token_is_there_whole_or_not_at_all(self, make_store: MakeStore) -> None:
-        """Who loads while others save gets the former token or the new one, never a part, nothing or an error."""
+    def test_save_is_atomic(self, make_store: MakeStore) -> None:
+        """While one thread saves, another loads the former token or the new one, never a part, nothing or an error."""
         tokens = [replace(TOKEN, access_token=letter * 500) for letter in "ab"]
         make_store("one").save(tokens[0])
-        until = time.monotonic() + MEANWHILE
+        end, stop = time.monotonic() + CONTENTION, threading.Event()
 
         def save() -> None:
             for token in cycle(tokens):
                 make_store("one").save(token)
-                if time.monotonic() > until:
+                if stop.is_set():
                     return
 
         def load() -> Token | None:
             loaded: Token | None = tokens[0]
-            while loaded in tokens and time.monotonic() < until:
-                loaded = make_store("one").load()
+            try:
+                while loaded in tokens and time.monotonic() < end:
+                    loaded = make_store("one").load()
+            finally:
+                stop.set()
             return loaded
 
-        _, loaded = _all(save, load)
-
-        assert loaded in tokens
+        assert _run_in_threads(save, load)[1] in tokens
 
     # --- the lock ----------------------------------------------------------------------------------------------------
 
-    def test_inside_the_lock(self, make_store: MakeStore) -> None:
-        """Who holds the lock reads and writes, in the same thread; when it is free again, all see what was written."""
+    def test_load_and_save_with_the_lock(self, make_store: MakeStore) -> None:
+        """The holder of the lock can load and save, and others see what was saved when the lock is released."""
         store = make_store("one")
         with store.lock(SHORT):
-            before = store.load()
+            assert store.load() is None
             store.save(TOKEN)
-            after = store.load()
+            assert store.load() == TOKEN
 
-        assert (before, after, make_store("one").load()) == (None, TOKEN, TOKEN)
+        assert make_store("one").load() == TOKEN
 
-    def test_the_lock_can_be_had_again(self, store: Any) -> None:
-        """A lock is free after its context, also when that ends by an error, which passes."""
+    def test_the_lock_is_released_after_an_error(self, store: Any) -> None:
+        """The lock is released when its context ends, also by an error, which is not swallowed."""
         with pytest.raises(ZeroDivisionError), store.lock(SHORT):
             raise ZeroDivisionError
         for _ in range(3):
             with store.lock(SHORT):
                 pass
 
-    def test_a_lock_that_is_held(self, make_store: MakeStore) -> None:
-        """Who waits for a lock that stays held gets a `TimeoutError`, not much later than asked for, and can read."""
+    def test_timeout_of_the_lock(self, make_store: MakeStore) -> None:
+        """Waiting for a lock that another holds ends with a `TimeoutError` when it should; loading is possible."""
         make_store("one").save(TOKEN)
         with make_store("one").lock(SHORT):
-            outcome, seconds = _elsewhere(lambda: _try(make_store("one"), SHORT))
-            read = _elsewhere(lambda: make_store("one").load())
+            started = time.monotonic()
+            acquired, loaded = _run_in_threads(lambda: _can_lock(make_store("one")), lambda: make_store("one").load())
 
-        assert (outcome, read) == ("TimeoutError", TOKEN)
-        assert seconds < SHORT + 2.0
+        assert (acquired, loaded) == (False, TOKEN)
+        assert time.monotonic() - started < SHORT + 2.0
 
-    @pytest.mark.parametrize("same", [True, False], ids=["one object", "two objects"])
-    def test_threads_exclude_each_other(self, make_store: MakeStore, same: bool) -> None:  # noqa: FBT001
-        """Of all threads that use a key, one at a time is inside."""
-        first = make_store("one")
-        inside: list[int] = []
-        seen: list[int] = []
+    def test_threads_exclude_each_other(self, make_store: MakeStore) -> None:
+        """Only one of several threads holds the lock at a time, whether they use the same object or not."""
+        shared = make_store("one")
+        holders: list[int] = []
+        counts: list[int] = []
 
-        def enter(store: Any) -> None:
+        def hold(store: Any) -> None:
             for _ in range(3):
-                with store.lock(PATIENCE):
-                    inside.append(1)
+                with store.lock(DEADLINE):
+                    holders.append(1)
                     time.sleep(0.005)
-                    seen.append(len(inside))
-                    inside.pop()
+                    counts.append(len(holders))
+                    holders.pop()
 
-        _all(*[lambda: enter(first if same else make_store("one")) for _ in range(4)])
+        _run_in_threads(*[lambda: hold(shared)] * 2, *[lambda: hold(make_store("one"))] * 2)
 
-        assert seen == [1] * 12
+        assert counts == [1] * 12
 
-    def test_who_waits_gets_the_lock(self, make_store: MakeStore) -> None:
-        """Who waits for the lock gets it soon after it is free."""
-        waited: list[float] = []
+    def test_a_waiting_thread_gets_the_lock(self, make_store: MakeStore) -> None:
+        """A thread that waits for the lock gets it soon after it is released."""
 
-        def wait() -> None:
-            with make_store("one").lock(PATIENCE):
-                waited.append(time.monotonic() - left_at)
+        def wait() -> float:
+            with make_store("one").lock(DEADLINE):
+                return time.monotonic()
 
         with make_store("one").lock(SHORT):
-            waiter = threading.Thread(target=wait)
-            waiter.start()
+            acquired_at = _start(wait)
             time.sleep(SHORT)
-            left_at = time.monotonic()
-        waiter.join(PATIENCE)
+            released_at = time.monotonic()
 
-        assert len(waited) == 1
-        assert 0 <= waited[0] < 1.0
+        assert released_at <= acquired_at.result(DEADLINE) < released_at + 1.0
 
-    # --- processes ---------------------------------------------------------------------------------------------------
 
-    @_only("shared")
-    def test_a_pickle_is_the_same_store(self, store: Any) -> None:
-        """A store that is shared survives a pickle, also one that is made while the lock is held."""
+class SharedStoreContract(StoreContract):
+    """
+    What a store must do that several processes can share: it can be pickled, and its lock excludes other processes.
+
+    Attributes:
+        freed_within: Seconds after which the lock of a process that was killed is free: the lease, if there is one.
+    """
+
+    freed_within = 1.0
+
+    def test_pickle(self, store: Any) -> None:
+        """A pickle is the same store, also one that was made while the lock was held."""
         with store.lock(SHORT):
             again = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own
             store.save(TOKEN)
 
         assert again.load() == TOKEN
 
-    @_only("shared")
     def test_processes_exclude_each_other(self, store: Any) -> None:
-        """While another process is inside, nobody here gets in; when it has left, somebody does."""
-        with _holder(store) as holder:
-            outcome, _ = _try(store, SHORT)
-            assert holder.stdin is not None
-            holder.stdin.close()
-            with store.lock(PATIENCE):
-                pass
-            status = holder.wait(PATIENCE)
-
-        assert (outcome, status) == ("TimeoutError", 0)
-
-    @_only("shared")
-    def test_the_lock_of_a_killed_process(self, store: Any) -> None:
-        """When a process is killed that holds the lock, others get it before long, and the record is there."""
+        """Another process excludes us until it releases the lock, or is killed; the stored token survives that."""
         store.save(TOKEN)
-        with _holder(store) as holder:
-            holder.kill()
-            holder.wait(PATIENCE)
-            killed_at = time.monotonic()
-            with store.lock(self.freed_within + PATIENCE):
-                waited = time.monotonic() - killed_at
-                token = store.load()
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        program = [sys.executable, "-c", _HOLDER]
+        with subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
+            try:
+                assert _tell(process, pickle.dumps(store)) == "locked"
+                assert not _can_lock(store)
+                assert _tell(process, b"\n") == "released"
+                assert _can_lock(store)
+                assert _tell(process, b"\n") == "locked"
+            finally:
+                process.kill()
+        killed_at = time.monotonic()
+        with store.lock(self.freed_within + DEADLINE):
+            assert time.monotonic() < killed_at + self.freed_within + 1.0
 
-        assert waited < self.freed_within + 1.0
-        assert token == TOKEN
+        assert store.load() == TOKEN
 
-    @_only("shared")
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-    def test_a_child_that_is_forked_inside(self, make_store: MakeStore) -> None:
-        """A child that is forked while a thread of its parent is inside can use the store, and does not get inside."""
+    def test_a_fork_while_the_lock_is_held(self, make_store: MakeStore) -> None:
+        """A child that is forked while another thread holds the lock can load, and does not have the lock."""
         store = make_store("one")
-        inside, leave = threading.Event(), threading.Event()
+        store.save(TOKEN)
+        held, release = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with store.lock(PATIENCE):
-                store.save(TOKEN)
-                inside.set()
-                leave.wait(PATIENCE)
+            with store.lock(DEADLINE):
+                held.set()
+                release.wait(DEADLINE)
 
-        holder = threading.Thread(target=hold)
-        holder.start()
-        inside.wait(PATIENCE)
-        forked = in_fork(lambda: (_try(store, SHORT)[0], store.load() is None or store.load() == TOKEN))
-        here, _ = _elsewhere(lambda: _try(make_store("one"), SHORT))
-        leave.set()
-        holder.join(PATIENCE)
-        with store.lock(PATIENCE):
-            after = store.load()
+        holder = _start(hold)
+        held.wait(DEADLINE)
+        forked = in_fork(lambda: (_can_lock(store), store.load() == TOKEN))
+        here = _can_lock(make_store("one"))
+        release.set()
+        holder.result(DEADLINE)
 
-        assert forked == (0, "('TimeoutError', True)")
-        assert (here, after) == ("TimeoutError", TOKEN)
+        assert (forked, here, _can_lock(store)) == ((0, "(False, True)"), False, True)
 
-    # --- records -----------------------------------------------------------------------------------------------------
 
-    @_only("keeps_records")
-    def test_unknown_fields_survive(self, make_store: MakeStore) -> None:
-        """What others have put into the record, a newer version of this package say, is still there after a save."""
-        make_store("one").save(TOKEN)
-        record = str(self.get_record(make_store, "one"))
-        self.put_record(make_store, "one", record.replace("{", '{"note": "keep me", ', 1))
-        loaded = make_store("one").load()
-        make_store("one").save(replace(TOKEN, access_token="made-up-newer"))
+class RecordContract(StoreContract):
+    """
+    What a store must do that keeps records as `foxy_auth.stores` does, unencrypted.
 
-        assert loaded == TOKEN
-        assert "keep me" in str(self.get_record(make_store, "one"))
-        assert make_store("one").load().access_token == "made-up-newer"
+    Override the fixtures `read_record` and `write_record` too.
 
-    @_only("keeps_records")
+    Attributes:
+        errors: What `load` raises if the record is damaged.
+    """
+
+    errors: type[Exception] = Exception
+
+    @pytest.fixture
+    def read_record(self) -> Callable[[str], str]:
+        """Return a function that takes a key and returns the record as it is stored."""
+        raise NotImplementedError("override the fixture read_record: return a function that takes a key")
+
+    @pytest.fixture
+    def write_record(self) -> Callable[[str, str], object]:
+        """Return a function that takes a key and a record, and stores that."""
+        raise NotImplementedError("override the fixture write_record: return a function that takes a key and a record")
+
+    def test_unknown_fields_are_preserved(self, store: Any, read_record: Any, write_record: Any) -> None:
+        """Fields that others have added to a record, such as a newer version of this package, survive a save."""
+        newer = replace(TOKEN, access_token="made-up-newer")
+        store.save(TOKEN)
+        write_record("one", read_record("one").replace("{", '{"note": "keep me", ', 1))
+        loaded = store.load()
+        store.save(newer)
+
+        assert "keep me" in read_record("one")
+        assert (loaded, store.load()) == (TOKEN, newer)
+
     @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '"text"', '{"version": 1}', "\x01"])
-    def test_a_damaged_record(self, make_store: MakeStore, damage: str) -> None:
-        """A record that cannot be read is an error, never "nothing there"; it stays; a save replaces it."""
-        make_store("one").save(TOKEN)
-        record = str(self.get_record(make_store, "one"))
-        spoilt = damage or record[: len(record) // 2]
-        self.put_record(make_store, "one", spoilt)
+    def test_damaged_records(self, store: Any, read_record: Any, write_record: Any, damage: str) -> None:
+        """A record that cannot be read is an error, not the absence of a token; it stays until the next save."""
+        store.save(TOKEN)
+        damaged = damage or read_record("one")[:50]
+        write_record("one", damaged)
         with pytest.raises(self.errors):
-            make_store("one").load()
-        stayed = self.get_record(make_store, "one")
-        make_store("one").save(TOKEN)
+            store.load()
 
-        assert stayed == spoilt
-        assert make_store("one").load() == TOKEN
+        assert read_record("one") == damaged
+        store.save(TOKEN)
+        assert store.load() == TOKEN
 
-    @_only("keeps_records")
-    def test_a_hostile_instant(self, make_store: MakeStore) -> None:
-        """An expiry that is no instant is a damaged record, and not a token that lives for ever."""
+    def test_invalid_expiry(self, store: Any, write_record: Any) -> None:
+        """An expiry that is not a number of seconds makes a record damaged, not a token that never expires."""
         for value in ("1e999", "-1e999", "NaN", "9" * 400, "true", '"soon"', "[]", "{}"):
-            self.put_record(make_store, "one", f'{{"version": 1, "access_token": "made-up", "expires_at": {value}}}')
+            write_record("one", f'{{"version": 1, "access_token": "made-up", "expires_at": {value}}}')
             with pytest.raises(self.errors):
-                make_store("one").load()
+                store.load()
 
 
 def in_fork(work: Callable[[], object]) -> tuple[int, str]:
-    """Do *work* in a forked child; return the child's status and what *work* returned, as text."""
+    """Call *work* in a forked child; return the child's exit status and what *work* returned or raised, as text."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -386,59 +346,40 @@ def in_fork(work: Callable[[], object]) -> tuple[int, str]:
             os._exit(1)
     os.close(write)
     with os.fdopen(read) as pipe:
-        said = pipe.read()
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said
+        text = pipe.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
 
 
-@contextmanager
-def _holder(store: Any) -> Generator[subprocess.Popen[bytes]]:
-    """Run a process that is inside the lock of *store*."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with subprocess.Popen(  # noqa: S603 - our own
-        [sys.executable, "-c", _HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(pickle.dumps(store))
-            process.stdin.flush()
-            assert process.stdout.readline().split() == [b"inside"], "the other process did not get the lock"
-            yield process
-        finally:
-            process.kill()
+def _tell(process: Any, data: bytes) -> str:
+    """Send *data* to the holder of a lock; return what it says."""
+    process.stdin.write(data)
+    process.stdin.flush()
+    return str(process.stdout.readline(), "ascii").strip()
 
 
-def _try(store: Any, timeout: float) -> tuple[str, float]:
-    """Try to get the lock; tell what came of it, and after how many seconds."""
-    began = time.monotonic()
+def _can_lock(store: Any) -> bool:
+    """Tell whether the lock of *store* can be acquired."""
     try:
-        with store.lock(timeout):
-            return "inside", time.monotonic() - began
-    except Exception as error:  # noqa: BLE001 - told
-        return type(error).__name__, time.monotonic() - began
+        with store.lock(SHORT):
+            return True
+    except TimeoutError:
+        return False
 
 
-def _elsewhere(work: Callable[[], Any]) -> Any:
-    """Do *work* in another thread."""
-    return _all(work)[0]
+def _run_in_threads(*works: Callable[[], Any]) -> list[Any]:
+    """Call all *works* at once, each in a thread; return what they return, or raise what one of them raises."""
+    return [future.result(DEADLINE) for future in [_start(work) for work in works]]
 
 
-def _all(*works: Callable[[], Any]) -> list[Any]:
-    """Do all *works* at once, each in a thread; raise what one of them raised."""
-    outcomes: list[Any] = [TimeoutError("it takes too long")] * len(works)
+def _start(work: Callable[[], Any]) -> Future[Any]:
+    """Call *work* in a thread, and do not wait for it at exit: a store may hang."""
+    future: Future[Any] = Future()
 
-    def run(number: int) -> None:
+    def run() -> None:
         try:
-            outcomes[number] = works[number]()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            outcomes[number] = error
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised to who asks for the result
+            future.set_exception(error)
 
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(len(works))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(PATIENCE)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes
+    threading.Thread(target=run, daemon=True).start()
+    return future

@@ -1,8 +1,8 @@
 """
-Stores: where a grant's token lives between runs, and between processes and machines that share the grant.
+Stores: where the token of a grant is kept between runs, and shared by processes and machines.
 
-A store holds one record, that of one grant. Give it to `FoxyAuth(store=…)`. Any object with the three methods of
-`TokenStore` will do; `foxy_auth.testing` tells whether one of your own keeps what it promises.
+A store holds one record, the token of one grant. Pass it to `FoxyAuth(store=…)`. Any object with the three methods of
+`TokenStore` can be a store; `foxy_auth.testing` has tests for one of your own.
 """
 
 from __future__ import annotations
@@ -22,48 +22,43 @@ if TYPE_CHECKING:
 
 __all__ = ["FileStore", "KeyringStore", "MemoryStore", "RedisStore", "SQLAlchemyStore", "TokenStore"]
 
-_HOMES = {
-    "FileStore": "file",
-    "KeyringStore": "keyring",
-    "MemoryStore": "memory",
-    "RedisStore": "redis",
-    "SQLAlchemyStore": "sqlalchemy",
-}
-
 
 @runtime_checkable
 class TokenStore(Protocol):
     """
-    What keeps the token of one grant.
+    Keeps the token of one grant.
 
-    The methods are called from short threads, never on an event loop, so they may block. Whatever they raise, but
-    the `TimeoutError` of `lock`, counts as a failure of the store.
+    The methods are called from short threads, never on an event loop, so they may block. `load`, `save` and `lock` of
+    one refresh are called in the same thread. Any exception counts as a failure of the store, except the
+    `TimeoutError` of `lock`.
     """
 
     def load(self) -> Token | None:
-        """Return the token, or None if there never was one; raise if it cannot be read."""
+        """Return the token, or None if none was saved; raise an error if it cannot be read."""
         ...
 
     def save(self, token: Token) -> None:
-        """Put *token* in the place of the former, whole or not at all."""
+        """Replace the stored token by *token*, entirely or not at all."""
         ...
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
         """
-        Keep all others who use the same record out, in all processes, for as long as the context lasts.
+        Return a context that holds the record's lock, which excludes all other threads and processes.
 
-        A process that dies must not keep them out for ever.
+        The lock must become free when the process that holds it dies.
 
         Args:
-            timeout: Seconds to wait for another who is inside; then `TimeoutError`.
+            timeout: Seconds to wait for another holder; then `TimeoutError`.
         """
         ...
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # or a misspelt name would be one of these
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{name.removesuffix('Store').lower()}"), name)
 
 
 def __dir__() -> list[str]:

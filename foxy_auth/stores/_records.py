@@ -1,4 +1,4 @@
-"""The record that a store keeps: versioned JSON, encrypted on request."""
+"""The record that a store keeps: versioned JSON, optionally encrypted."""
 
 from __future__ import annotations
 
@@ -10,95 +10,93 @@ from foxy_auth.errors import StoreError
 from foxy_auth.token import Token
 
 VERSION = 1
-# No record is longer than a few hundred characters; a longer one is not ours.
+# A usual record has a few hundred characters; we neither write nor read longer ones than this.
 LARGEST_RECORD = 2**16
 
-Key = str | bytes | Sequence[str | bytes]
+EncryptionKey = str | bytes | Sequence[str | bytes]
 
 
 class Records:
     """
     Writes and reads records.
 
-    A record is a JSON object with the fields of `Token.to_dict` and a `version`. Fields that others have put there
-    stay. With a key it is encrypted (Fernet: AES-128-CBC and HMAC-SHA-256); what is not is then refused. A record does
-    not name its place, so that it can be moved; hence who can write there can put an older one, or another's, in it.
+    A record is a JSON object with the fields of `Token.to_dict` and a `version`. Unknown fields are preserved. With an
+    encryption key the whole record is encrypted (Fernet: AES-128-CBC and HMAC-SHA-256), and one in plain text is
+    refused. A record does not contain its place, so that it can be moved. Hence encryption does not protect against
+    somebody who can write to the store and puts an older record there, or that of another grant.
     """
 
-    def __init__(self, key: Key | None = None) -> None:
+    def __init__(self, encryption_key: EncryptionKey | None = None) -> None:
         """
-        Agree on encryption.
+        Choose plain text or encryption.
 
         Args:
-            key: A Fernet key (`Fernet.generate_key()`), or several: the first encrypts, all decrypt, so that a key can
-                be replaced; None keeps records in plain text.
+            encryption_key: A Fernet key (`Fernet.generate_key()`), or a list of them: the first encrypts, all decrypt,
+                so that a key can be replaced. None means plain text.
 
         Raises:
-            ValueError: *key*, or one of several, is no Fernet key.
+            ValueError: *encryption_key*, or one of several, is not a Fernet key.
         """
-        self._fernet: Any = None if key is None else _fernet(key)
+        self._fernet: Any = None if encryption_key is None else _fernet(encryption_key)
 
-    def written(self, token: Token, former: str | None = None) -> str:
+    def write(self, token: Token, former: str | None = None) -> str:
         """
-        Return the record of *token*; other fields of the *former* record are taken over, if it can be read.
+        Return the record of *token*, with the unknown fields of the *former* record, unless that is damaged.
 
         Raises:
-            StoreError: It is longer than what would be read again.
+            StoreError: The record would be too long to be read again.
         """
-        try:
-            fields = self._fields(former) if former is not None else {}
-        except StoreError:
-            fields = {}
+        fields = {} if former is None or self.is_damaged(former) else self._fields(former)
         record = json.dumps({**fields, **token.to_dict(), "version": VERSION}, separators=(",", ":"))
         if self._fernet is not None:
             record = self._fernet.encrypt(record.encode()).decode()
         if len(record) > LARGEST_RECORD:
-            raise StoreError(f"this token takes {len(record)} characters of {LARGEST_RECORD}, so it is not stored")
+            raise StoreError(f"the token was not stored: {len(record)} characters, the limit is {LARGEST_RECORD}")
         return record
 
-    def loaded(self, record: str | None, place: object) -> Token | None:
-        """Read what a store has at *place*, if anything; an error names the place."""
+    def read(self, record: str | None, place: object) -> Token | None:
+        """
+        Return the token of *record*, or None if there is no record.
+
+        Raises:
+            StoreError: The record is damaged, of a newer version, or not encrypted by our key. The message names the
+                *place*.
+        """
         try:
-            return None if record is None else self.read(record)
+            return None if record is None else self._token(record)
         except StoreError as error:
             raise StoreError(f"{place}: {error}; repair or remove it") from None
 
-    def damaged(self, record: str) -> bool:
-        """Tell whether a record cannot be read."""
+    def is_damaged(self, record: str) -> bool:
+        """Tell whether *record* cannot be read."""
         try:
-            self.read(record)
+            self._token(record)
         except StoreError:
             return True
         return False
 
-    def read(self, record: str) -> Token:
-        """
-        Read a record.
-
-        Raises:
-            StoreError: It is damaged, of a newer version, or not encrypted as agreed.
-        """
+    def _token(self, record: str) -> Token:
         fields = self._fields(record)
         if fields.get("version") != VERSION:
-            raise StoreError(f"the stored token is a record of another version than {VERSION}; update foxy_auth")
+            raise StoreError(f"the stored record is not of version {VERSION}; update foxy_auth")
         try:
             return Token.from_dict(fields)
         except (TypeError, ValueError, OverflowError) as error:
-            raise StoreError(f"the stored token is damaged: {error}") from None
+            raise StoreError(f"the stored record is damaged: {error}") from None
 
     def _fields(self, record: str) -> dict[str, Any]:
         if len(record) > LARGEST_RECORD:
-            raise StoreError(f"the stored token is longer than {LARGEST_RECORD} characters, so it is none of ours")
+            raise StoreError(f"the stored record is longer than {LARGEST_RECORD} characters")
         try:
-            record.encode()  # bytes that are no text have come as half characters
-            fields: Any = json.loads(self._decrypted(record))
+            record.encode()  # fails on lone surrogates, which stand for bytes that are not UTF-8
+            fields: Any = json.loads(self._decrypt(record))
         except (ValueError, RecursionError):
-            raise StoreError("the stored token is damaged: it is no JSON") from None
+            raise StoreError("the stored record is damaged: it is not JSON") from None
         if not isinstance(fields, dict):
-            raise StoreError("the stored token is damaged: it is no JSON object")
+            raise StoreError("the stored record is damaged: it is not a JSON object")
         return cast("dict[str, Any]", fields)
 
-    def _decrypted(self, record: str) -> str:
+    def _decrypt(self, record: str) -> str:
         if self._fernet is None:
             return record
         from cryptography.fernet import InvalidToken
@@ -106,24 +104,26 @@ class Records:
         try:
             return str(self._fernet.decrypt(record.encode()), "utf-8")
         except InvalidToken:
-            raise StoreError("the stored token does not open with this key, or is not encrypted") from None
+            raise StoreError("the stored record cannot be decrypted with this key, or is not encrypted") from None
 
 
 def check_key(key: str) -> str:
-    """Return *key*, if it can stand in the name of a file, a row or a Redis key, and for nothing else there."""
-    fits = isinstance(key, str) and key.isascii() and all(letter.isalnum() or letter in "-_." for letter in key)
-    if not fits or not key or key.startswith(".") or key.rpartition(".")[2] in {"lock", "damaged"}:
+    """Return *key* if it is safe in the name of a file, a row or a Redis key; raise `ValueError` otherwise."""
+    is_safe = isinstance(key, str) and key.isascii() and all(letter.isalnum() or letter in "-_." for letter in key)
+    if not is_safe or not key or key.startswith(".") or key.rpartition(".")[2] in {"lock", "damaged"}:
         raise ValueError("a key takes ASCII letters, digits, '-', '_' and '.', such as 'store-123'")
     return key
 
 
-def _fernet(key: Key) -> Any:
+def _fernet(encryption_key: EncryptionKey) -> Any:
     from cryptography.fernet import Fernet, MultiFernet
 
-    keys = [key] if isinstance(key, str | bytes) else key
+    keys = [encryption_key] if isinstance(encryption_key, str | bytes) else encryption_key
     if not isinstance(keys, Sequence) or not keys:
-        raise ValueError("key takes one Fernet key, or several in a list; make one by Fernet.generate_key()")
+        raise ValueError("encryption_key takes a Fernet key or a list of them; Fernet.generate_key() makes one")
     try:
         return MultiFernet([Fernet(one) for one in keys])
     except (ValueError, TypeError):
-        raise ValueError("key is no Fernet key; make one by cryptography.fernet.Fernet.generate_key()") from None
+        raise ValueError(
+            "encryption_key is not a Fernet key; Fernet.generate_key() of cryptography makes one"
+        ) from None

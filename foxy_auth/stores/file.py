@@ -1,4 +1,4 @@
-"""A store in a file: the simplest that many processes of one machine can share."""
+"""A store in a file: the simplest that several processes of one machine can share."""
 
 from __future__ import annotations
 
@@ -6,136 +6,123 @@ import os
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from itertools import count
 from pathlib import Path
 from stat import S_ISREG
 
 from foxy_auth.errors import StoreError
-from foxy_auth.stores._file_lock import locked_file, make_private, require_filelock
-from foxy_auth.stores._records import LARGEST_RECORD, Key, Records, check_key
+from foxy_auth.stores._errors import store_errors
+from foxy_auth.stores._file_lock import lock_file, make_private_folder
+from foxy_auth.stores._records import LARGEST_RECORD, EncryptionKey, Records, check_key
 from foxy_auth.token import Token
 
-ABANDONED = 60.0  # seconds after which a new record that has not taken its place never will
-LONGEST_NAME = 240  # of the 255 bytes that systems take; the rest stands around the name of a new record
+LEFTOVER_AGE = 60.0  # seconds after which a temporary file must belong to a writer that was killed
+LONGEST_NAME = 240  # bytes; the system's limit is 255, and temporary files have longer names
+PROBE = b"\n" * 4096  # a block of most file systems, and more than a usual record
 
 
 class FileStore:
     """
     Keeps the token in a file that only its owner can read.
 
-    A new record is written beside the old one and then takes its place, so that it is there whole or not at all; a hard
-    link keeps the old one. The lock is one of the operating system's, on a file of its own, and is freed when its
-    holder dies. Network file systems are not supported.
+    A new record is written to a temporary file that then replaces the old one, so the file is always complete. A
+    symbolic link is followed. A file that has hard links is replaced under this name only. The lock is a lock of the
+    operating system on a file beside it, and is free when its holder dies. Network file systems are not supported.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, key: Key | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, encryption_key: EncryptionKey | None = None) -> None:
         """
         Keep the record at *path*.
 
         Args:
-            path: The file; folders that do not exist are made, for their owner only.
+            path: The file; missing folders are created, accessible to their owner only.
 
-            key: Encrypts the record: a Fernet key, or several, of which the first encrypts and all decrypt.
+            encryption_key: Encrypts the record: a Fernet key, or a list, of which the first encrypts and all decrypt.
 
         Raises:
-            TypeError, ValueError: *path* or *key* is not what it should be.
-
-            ImportError: The package filelock is not installed.
+            TypeError, ValueError: An argument is not what it should be.
         """
-        require_filelock()
-        self._path = Path(os.path.realpath(Path(path).expanduser()))  # which a loop of links does not stop
+        self._path = Path(os.path.realpath(Path(path).expanduser()))  # unlike Path.resolve, accepts a loop of links
         if len(os.fsencode(self._path.name)) > LONGEST_NAME:
-            raise ValueError(f"FileStore takes a file's name of {LONGEST_NAME} bytes at most, its key included")
-        self._records = Records(key)
+            raise ValueError(f"FileStore takes a file name of {LONGEST_NAME} bytes at most, including the key")
+        self._records = Records(encryption_key)
 
     def for_key(self, key: str) -> FileStore:
-        """Return the store of another grant: a file in the same folder, named after *key*."""
+        """Return the store of another grant: a file in the same folder whose name contains *key*."""
         other = FileStore(self._path.with_name(f"{self._path.stem}.{check_key(key)}{self._path.suffix}"))
         other._records = self._records
         return other
 
     def load(self) -> Token | None:
-        """Return the token; `StoreError` if the file cannot be read or is damaged. It stays where it is then."""
-        return self._records.loaded(self._record(), self._path)
+        """Return the token; `StoreError` if the file cannot be read or is damaged."""
+        return self._records.read(self._record(), self._path)
 
     def save(self, token: Token) -> None:
-        """Put *token* in the place of the former; a damaged one is kept aside, as `….1.damaged`, and none is lost."""
+        """Replace the stored token; a damaged record is kept as `….1.damaged`, and so on."""
         former = self._record()
-        record = self._records.written(token, former)
-        with self._reported(), self._new_file(record.encode()) as name:
-            if former is not None and self._records.damaged(former):
-                self._path.replace(self._aside())
-            os.replace(name, self._path)  # noqa: PTH105 - both names are text here
+        record = self._records.write(token, former)
+        with self._temporary_file(record.encode()) as temporary:
+            if former is not None and self._records.is_damaged(former):
+                self._path.replace(self._unused_name())
+            temporary.replace(self._path)
             self._sync_folder()
-            self._sweep()
+            self._remove_leftovers()
 
     @contextmanager
     def lock(self, timeout: float) -> Generator[None]:
         """
-        Keep all processes of this machine out.
+        Exclude all other threads and processes of this machine.
 
         Raises:
             TimeoutError: Another holds the lock for *timeout* seconds.
 
-            StoreError: There is none to be had, or no record could be saved; so nobody asks for a token in vain.
+            StoreError: The file cannot be locked, or no record could be saved. So nobody spends a refresh token whose
+                successor could not be saved.
         """
-        with locked_file(f"{self._path}.lock", timeout):
-            with self._reported(), self._new_file(os.urandom(LARGEST_RECORD)):
-                self._sweep()
+        with lock_file(f"{self._path}.lock", timeout):
+            with self._temporary_file(PROBE):
+                self._remove_leftovers()
             yield
 
     def _record(self) -> str | None:
-        try:
-            if not S_ISREG(self._path.stat().st_mode):  # to open a pipe would wait for its other end
-                raise StoreError(f"{self._path} is no file; move what is there")
+        with store_errors(self._path, "read", "repair it"), suppress(FileNotFoundError):
+            if not S_ISREG(self._path.stat().st_mode):  # opening a pipe would wait for its other end
+                raise StoreError(f"{self._path} is not a regular file; move it")
             with self._path.open("rb") as file:
                 return file.read(LARGEST_RECORD + 1).decode("utf-8", errors="surrogateescape")
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be read ({error.strerror}); repair it") from error
+        return None
 
     @contextmanager
-    def _reported(self) -> Generator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise StoreError(f"{self._path} cannot be written ({error.strerror}); repair its folder") from error
-
-    @contextmanager
-    def _new_file(self, content: bytes) -> Generator[str]:
-        """Write *content* beside the record, and to the disk; remove the file, unless it takes another name."""
-        make_private(self._path.parent)
-        with suppress(FileNotFoundError):
-            self._path.open("r+b").close()  # what may not be written must not be replaced either
-        handle, name = tempfile.mkstemp(".new", f".{self._path.name}.", dir=self._path.parent)  # made with mode 0600
-        try:
+    def _temporary_file(self, content: bytes) -> Generator[Path]:
+        """Write *content* to a file beside the record, and to the disk; remove that file unless it was renamed."""
+        with store_errors(self._path, "written", "repair its folder"), ExitStack() as stack:
+            make_private_folder(self._path.parent)
+            with suppress(FileNotFoundError):
+                self._path.open("r+b").close()  # a file without write permission must not be replaced either
+            handle, name = tempfile.mkstemp(".new", f".{self._path.name}.", dir=self._path.parent)  # with mode 0600
+            stack.callback(Path(name).unlink, missing_ok=True)
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            yield name
-        finally:
-            with suppress(OSError):  # it has its place, or the disk is gone altogether
-                os.unlink(name)  # noqa: PTH108
+            yield Path(name)
 
-    def _aside(self) -> Path:
-        """Return a name for a damaged record, which no earlier one has."""
+    def _unused_name(self) -> Path:
         names = (Path(f"{self._path}.{number}.damaged") for number in count(1))
         return next(name for name in names if not name.exists())
 
-    def _sweep(self) -> None:
-        """Remove what writers have left that were killed: it has a token in it."""
+    def _remove_leftovers(self) -> None:
+        """Remove the temporary files of writers that were killed: there are tokens in them."""
         for path in self._path.parent.glob(f".{escape(self._path.name)}.*.new"):
-            with suppress(OSError):  # somebody else sweeps too
-                if path.stat().st_mtime < time.time() - ABANDONED:
+            with suppress(OSError):  # another process may remove it at the same time
+                if path.stat().st_mtime < time.time() - LEFTOVER_AGE:
                     path.unlink()
 
     def _sync_folder(self) -> None:
-        """Have the new name on the disk too, before anybody relies on it: the former token may be spent."""
-        with suppress(OSError):  # Windows opens no folders, and some file systems sync none
+        """Write the folder to the disk too, before anybody uses the new token: the old one may be spent."""
+        with suppress(OSError):  # Windows cannot open folders, and some file systems cannot sync them
             folder = os.open(self._path.parent, os.O_RDONLY)
             try:
                 os.fsync(folder)

@@ -1,39 +1,37 @@
-"""A store in the operating system's keyring: for programs on somebody's desk."""
+"""A store in the operating system's keyring: for programs on somebody's own computer."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager
+from copy import copy
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from foxy_auth._engine.threads import started
 from foxy_auth.errors import StoreError
-from foxy_auth.stores._file_lock import locked_file, require_filelock
+from foxy_auth.stores._errors import store_errors
+from foxy_auth.stores._file_lock import lock_file
 from foxy_auth.stores._records import Records, check_key
 from foxy_auth.token import Token
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
-T = TypeVar("T")
-
-TIMEOUT = 10.0
-# What Windows keeps of one secret: 2,560 bytes, and a character takes two (CRED_MAX_CREDENTIAL_BLOB_SIZE).
+# Windows stores 2,560 bytes (CRED_MAX_CREDENTIAL_BLOB_SIZE), and a character takes two.
 WINDOWS_LIMIT = 1280
-INSTEAD = "use FileStore(path, key=…), which encrypts by a key that you keep elsewhere"
+ALTERNATIVE = "use FileStore(path, encryption_key=…), with a key that you keep elsewhere"
 
 
 class KeyringStore:
     """
-    Keeps the token in the keyring of the user who is logged in, as one secret.
+    Keeps the token as one secret in the keyring of the current user.
 
-    A keyring may ask its user to be unlocked, and may never answer where nobody sits; so each call has a deadline.
-    A keyring has no lock: a lock file stands beside it, which keeps out the other processes of this user.
+    A keyring has no lock: a lock file excludes the other processes of this user.
+
+    A locked keyring may ask its user for a password, and where nobody is there to type it, `load` and `save` may never
+    return. `FoxyAuth` gives up waiting for them after its deadline; a program that calls them directly waits.
     """
 
     def __init__(
@@ -42,7 +40,6 @@ class KeyringStore:
         user: str,
         *,
         backend: KeyringBackend | None = None,
-        timeout: float = TIMEOUT,
         lock_path: str | os.PathLike[str] | None = None,
         limit: int | None = None,
     ) -> None:
@@ -52,128 +49,107 @@ class KeyringStore:
         Args:
             service: Your program's name.
 
-            user: Whose grant; another for each.
+            user: Whose grant; a different one for each grant.
 
-            backend: Another than the one that the package keyring chooses.
+            backend: The keyring backend; by default the one that the package keyring chooses.
 
-            timeout: Seconds that a call to the keyring may take, unlocking included.
+            lock_path: The lock file, for `for_key` with the key appended; by default in the folder where the user's
+                programs keep their state.
 
-            lock_path: The lock file, and with a key behind its name that of `for_key`; by default in the folder where
-                the user's programs keep their state.
-
-            limit: The longest record in characters; by default 1,280 with Windows' keyring, which keeps no more.
+            limit: The longest record in characters; by default 1,280 for the keyring of Windows, which stores no more.
 
         Raises:
-            ValueError: *service* or *user* is no name.
+            ValueError: *service* or *user* is empty or not text.
 
-            StoreError: There is no keyring that could be used, or it would keep secrets in plain text.
+            StoreError: There is no usable keyring, or it would store secrets in plain text.
 
-            ImportError: The packages keyring and filelock are not installed.
+            ImportError: The package keyring is not installed.
         """
-        require_filelock()
         if not all(isinstance(name, str) and name for name in (service, user)):
             raise ValueError("KeyringStore takes two names: of your program, and of the user whose grant it is")
         self._service = service
         self._user = user
         self._chosen = backend
-        self._timeout = timeout
         self._limit = limit
         self._lock_path = None if lock_path is None else Path(lock_path).expanduser().absolute()
         self._records = Records()
-        _ = self._backend
+        self._backend()
 
     def for_key(self, key: str) -> KeyringStore:
-        """Return the store of another grant: the same user, a slash and *key*."""
-        other = KeyringStore.__new__(KeyringStore)
-        lock_path = self._lock_path and self._lock_path.with_name(f"{self._lock_path.name}.{check_key(key)}")
-        other.__dict__.update(vars(self), _user=f"{self._user}/{check_key(key)}", _lock_path=lock_path)
+        """Return the store of another grant: this one's user, a slash and *key*."""
+        other = copy(self)
+        other._user = f"{self._user}/{check_key(key)}"  # noqa: SLF001 - our own class
+        if self._lock_path is not None:
+            other._lock_path = self._lock_path.with_name(f"{self._lock_path.name}.{key}")  # noqa: SLF001
         return other
 
     def load(self) -> Token | None:
-        """Return the token; `StoreError` if the keyring does not give it or it is damaged. It stays there then."""
-        return self._records.loaded(self._record(), self._place)
+        """Return the token; `StoreError` if the keyring refuses it or it is damaged."""
+        with self._errors("read"):
+            record = self._backend().get_password(self._service, self._user)
+        return self._records.read(record, self._place)
 
     def save(self, token: Token) -> None:
-        """Put *token* in the place of the former; a damaged record is kept aside, with `:damaged` behind its user."""
-        former = self._record()
-        record = self._records.written(token, former)
-        limit = self._limit or (WINDOWS_LIMIT if _of_windows(self._backend) else None)
-        if limit is not None and len(record) > limit:
-            raise StoreError(f"{self._place}: this token takes {len(record)} characters of {limit}; {INSTEAD}")
-        if former is not None and self._records.damaged(former):
-            self._write(f"{self._user}:damaged", former)
-        self._write(self._user, record)
+        """Replace the stored token; a damaged record is kept under the user with `:damaged` appended."""
+        with self._errors("written"):
+            backend = self._backend()
+            former = backend.get_password(self._service, self._user)
+            record = self._records.write(token, former)
+            limit = self._limit or (WINDOWS_LIMIT if _is_windows(backend) else len(record))
+            if len(record) > limit:
+                raise StoreError(f"{self._place}: the token takes {len(record)} characters of {limit}; {ALTERNATIVE}")
+            if former is not None and self._records.is_damaged(former):
+                backend.set_password(self._service, f"{self._user}:damaged", former)
+            backend.set_password(self._service, self._user, record)
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
-        """Keep the other processes of this user out; `TimeoutError` after *timeout* seconds."""
+        """Exclude the other threads and processes of this user; `TimeoutError` after *timeout* seconds."""
         name = sha256(f"{self._service}\0{self._user}".encode()).hexdigest()[:16]
-        return locked_file(self._lock_path or _state_folder() / f"keyring-{name}.lock", timeout)
+        return lock_file(self._lock_path or _state_folder() / f"keyring-{name}.lock", timeout)
 
     @property
     def _place(self) -> str:
-        return f"the keyring's entry of {self._user!r} at {self._service!r}"
+        return f"the keyring entry of {self._user!r} at {self._service!r}"
 
-    @property
+    def _errors(self, action: str) -> AbstractContextManager[None]:
+        return store_errors(self._place, action, f"unlock the keyring, or {ALTERNATIVE}")
+
     def _backend(self) -> Any:
-        """The keyring's backend, if it is one that can keep a secret."""
+        """Return the keyring backend; `StoreError` if it cannot keep a secret."""
+        import keyring
 
-        def choose() -> Any:
-            import keyring
-
-            chosen = self._chosen or keyring.get_keyring()
-            return chosen, _effective(chosen)
-
-        backend, effective = self._within("be opened", choose)
+        with self._errors("opened"):
+            backend: Any = self._chosen or keyring.get_keyring()
+            effective = _effective(backend)
         if effective is None:
-            raise StoreError(f"there is no keyring to keep a token in; {INSTEAD}")
-        if _plain(effective):
-            raise StoreError(f"the only keyring, {_name(effective)}, keeps secrets in plain text; {INSTEAD}")
+            raise StoreError(f"there is no usable keyring; {ALTERNATIVE}")
+        if _is_plain_text(effective):
+            raise StoreError(
+                f"the only keyring, {type(effective).__name__}, stores secrets in plain text; {ALTERNATIVE}"
+            )
         return backend
-
-    def _record(self) -> str | None:
-        backend = self._backend
-        record: object = self._within("be read", lambda: backend.get_password(self._service, self._user))
-        return None if record is None else str(record)
-
-    def _write(self, user: str, record: str) -> None:
-        backend = self._backend
-        self._within("be written", lambda: backend.set_password(self._service, user, record))
-
-    def _within(self, done: str, work: Callable[[], T]) -> T:
-        """Do *work* in a thread that nobody has to wait for; tell whatever goes wrong as an error of the store."""
-        outcome = started(work, name="foxy-auth-keyring")
-        wait_for([outcome], self._timeout)
-        if not outcome.done():
-            raise StoreError(f"{self._place} cannot {done} in {self._timeout:g} s; unlock the keyring, or {INSTEAD}")
-        if (error := outcome.exception()) is not None:
-            kind = type(error).__name__
-            raise StoreError(f"{self._place} cannot {done} ({kind}); unlock the keyring, or {INSTEAD}") from error
-        return outcome.result()
 
 
 def _effective(backend: Any) -> Any:
-    """Return the backend that would keep a secret: the first of a chain; None where there is none."""
+    """Return the backend that would store a secret, for a chain its first usable one; None if there is none."""
     if not hasattr(backend, "backends"):
         return None if type(backend).__module__ in {"keyring.backends.fail", "keyring.backends.null"} else backend
-    chain = [link for link in map(_effective, backend.backends) if link is not None]
-    return chain[0] if chain else None
+    usable: Any = filter(None, map(_effective, backend.backends))
+    return next(usable, None)
 
 
-def _plain(backend: Any) -> bool:
+def _is_plain_text(backend: Any) -> bool:
+    """Tell whether *backend* is one of keyrings.alt that does not encrypt; their scheme is `no encyption` (sic)."""
     names = [kind.__name__.lower() for kind in type(backend).__mro__]
     return any("plaintext" in name for name in names) or str(getattr(backend, "scheme", "")).startswith("no enc")
 
 
-def _of_windows(backend: Any) -> bool:
+def _is_windows(backend: Any) -> bool:
     return any(kind.__module__ == "keyring.backends.Windows" for kind in type(_effective(backend)).__mro__)
 
 
-def _name(backend: Any) -> str:
-    return f"{type(backend).__module__}.{type(backend).__name__}"
-
-
 def _state_folder() -> Path:
-    """Return where the user's programs keep their state, whoever starts them, be it cron: or the lock would be none."""
+    """Return the folder for programs' state; XDG_STATE_HOME is ignored, for cron and a desktop must share the lock."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "foxy_auth"
     if sys.platform == "darwin":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from os import getpid
 from threading import Lock
 from typing import Any
@@ -13,41 +13,41 @@ from foxy_auth.token import Token
 
 
 class MemoryStore:
-    """Keeps the token as long as the process lives."""
+    """
+    Keeps the token as long as the process lives.
+
+    A forked child and a pickle get a copy, which is independent from then on.
+    """
 
     def __init__(self, token: Token | None = None) -> None:
-        """Begin with *token*, if there is one."""
+        """Start with *token*, if it is given."""
         self._token = token
         self._locks = {getpid(): Lock()}
         self._others: dict[str, MemoryStore] = {}
 
     def for_key(self, key: str) -> MemoryStore:
-        """Return the store of another grant: the same one for the same *key*."""
+        """Return the store of another grant: the same store for the same *key*."""
         return self._others.setdefault(check_key(key), MemoryStore())
 
     def __getstate__(self) -> dict[str, Any]:
-        """Take the token along; what then becomes of it here and there is not shared."""
-        return {"_token": self._token, "_locks": {}, "_others": self._others}
+        """Leave out the locks, which cannot be pickled."""
+        return {**vars(self), "_locks": {}}
 
     def load(self) -> Token | None:
-        """Return the token, if there is one."""
+        """Return the token, or None if there is none."""
         return self._token
 
     def save(self, token: Token) -> None:
-        """Put *token* in the place of the former."""
+        """Replace the token."""
         self._token = token
 
-    def lock(self, timeout: float) -> AbstractContextManager[object]:
-        """Keep the other threads of this process out; `TimeoutError` after *timeout* seconds."""
-        return held(self._locks.setdefault(getpid(), Lock()), timeout)  # a forked child has a copy of its own
-
-
-@contextmanager
-def held(lock: Lock, timeout: float) -> Generator[None]:
-    """Hold *lock*; `TimeoutError` if another thread holds it for *timeout* seconds."""
-    if not lock.acquire(timeout=timeout):
-        raise TimeoutError("another thread holds the lock")
-    try:
-        yield
-    finally:
-        lock.release()
+    @contextmanager
+    def lock(self, timeout: float) -> Generator[None]:
+        """Exclude the other threads of this process; `TimeoutError` after *timeout* seconds."""
+        lock = self._locks.setdefault(getpid(), Lock())
+        if not lock.acquire(timeout=timeout):
+            raise TimeoutError("another thread holds the lock")
+        try:
+            yield
+        finally:
+            lock.release()

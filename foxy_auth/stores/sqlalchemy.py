@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from foxy_auth.stores._conditional import ConditionalStore
-from foxy_auth.stores._database import Database, Row
-from foxy_auth.stores._records import Key, Records, check_key
+from foxy_auth.errors import StoreError
+from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored
+from foxy_auth.stores._database_locks import DIALECTS, acquire_lock
+from foxy_auth.stores._records import LARGEST_RECORD, EncryptionKey, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import sqlalchemy
 
-LONGEST_KEY = 190  # characters; a few more are ours
+# The rows that our engines read are logged at DEBUG.
+logging.getLogger("sqlalchemy.engine.Engine.foxy_auth").addFilter(lambda message: message.levelno > logging.DEBUG)
 
 
-class SQLAlchemyStore(ConditionalStore):
+class SQLAlchemyStore(CompareAndSetStore):
     """
     Keeps the token in a row of a table.
 
-    The lock is the database's own: an advisory lock of PostgreSQL or MySQL/MariaDB, on a connection of its own, which
-    is free again when its holder dies, or the server is started anew; beside a file of SQLite a lock file. A pooler
-    between that gives each transaction another connection (PgBouncer in transaction mode) would break it.
+    The lock is the database's own: an advisory lock of PostgreSQL, MySQL or MariaDB, on a connection of its own, which
+    is free when its holder dies or the server is restarted; a lock file beside a SQLite database. PgBouncer must be in
+    session mode: in transaction mode each statement may get another connection, and the lock would not work.
 
-    Connections are made as your engine makes them, but neither taken from its pool nor kept: a refresh needs two, for a
-    moment. Statements are never logged with the token in them.
+    Connections are made as your engine makes them, but outside its pool: a refresh opens two for a moment. Statements
+    are never logged with a token in them.
 
-    Give the engine the time limits of its driver, so that a server that hangs is noticed, and its lock not held for as
-    long as it does: `connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000}` for psycopg,
+    A child that is forked during a refresh inherits the lock's connection. If the parent is then killed before the
+    refresh ends, the server frees the lock after five minutes (PostgreSQL before version 14: when the child ends).
+
+    Give the engine the time limits of its driver, so that a server that hangs is noticed:
+    `connect_args={"connect_timeout": 5, "tcp_user_timeout": 10_000}` for psycopg,
     `{"connect_timeout": 5, "read_timeout": 10, "write_timeout": 10}` for PyMySQL.
     """
+
+    _advice = "check the database, and that create_table() has been called"
 
     def __init__(
         self,
@@ -39,68 +46,141 @@ class SQLAlchemyStore(ConditionalStore):
         key: str = "default",
         *,
         table: str = "foxy_auth_tokens",
-        encryption_key: Key | None = None,
+        encryption_key: EncryptionKey | None = None,
     ) -> None:
         """
         Keep the record in the row *key*.
 
         Args:
-            engine: An engine, as your program has set it up; or a function that makes one, so that the store can be
-                pickled whatever the engine.
+            engine: An engine, or a function that makes one. Only with a function can the store be pickled.
 
-            key: Which row; another for each grant.
+            key: Which row; a different one for each grant.
 
-            table: The table's name, `schema.table` too. `create_table` makes it; `table` is for your own migrations.
+            table: The table's name, or `schema.table`. `create_table` creates it; `table` is for your own migrations.
 
-            encryption_key: Encrypts the record: a Fernet key, or several, of which the first encrypts and all decrypt.
+            encryption_key: Encrypts the record: a Fernet key, or a list, of which the first encrypts and all decrypt.
 
         Raises:
-            TypeError, ValueError: An argument is not what it should be, or the database is none of those above.
-
-            ImportError: The database is SQLite, and the package filelock is not installed.
+            TypeError, ValueError: An argument is not what it should be, or the database is not supported.
         """
-        super().__init__(Records(encryption_key))
-        self._database = Database(engine, table)
-        self._key = _fitting(key)
-
-    def for_key(self, key: str) -> SQLAlchemyStore:
-        """Return the store of another grant: the row of this one's key, a slash and *key*."""
-        other = SQLAlchemyStore.__new__(SQLAlchemyStore)
-        other.__setstate__({**self.__getstate__(), "_key": _fitting(f"{self._key}/{check_key(key)}")})
-        return other
+        super().__init__(key, Records(encryption_key))
+        self._engine = ClientFactory(engine, _private_engine)
+        self._table = _table(table)
 
     def create_table(self) -> None:
-        """Make the table, unless it is there."""
-        with self._reported("created"):
-            self._database.create_table()
+        """Create the table, unless it exists."""
+        with self._errors("created"):
+            engine = self._engine.get()
+            try:
+                self._table.create(engine, checkfirst=True)
+            except Exception:  # noqa: BLE001 - somebody else may have created it after the check
+                self._table.create(engine, checkfirst=True)
 
     @property
     def table(self) -> sqlalchemy.Table:
         """The table, for migrations: `store.table.to_metadata(Base.metadata)`."""
-        return self._database.table
+        return self._table
 
     @property
     def _place(self) -> str:
-        return f"row {self._key!r} of table {self._database.table.fullname}"
+        return f"row {self._key!r} of table {self._table.fullname}"
 
-    def _read(self) -> Row | None:
-        return self._database.read(self._key)
+    def _read(self) -> Stored | None:
+        from sqlalchemy import Text, func, select
 
-    def _text(self, seen: Row | None) -> str | None:
-        return None if seen is None else seen.record
+        columns = self._table.c
+        record = func.substr(columns.record, 1, LARGEST_RECORD + 1, type_=Text)  # enough to see that it is too long
+        with self._engine.get().begin() as connection:
+            row = connection.execute(select(record, columns.version).where(columns.name == self._key)).first()
+        return None if row is None else Stored(*row)
 
-    def _write(self, record: str, seen: Row | None) -> Row | None:
-        return self._database.write(self._key, record, seen)
+    def _write(self, record: str, seen: Stored | None) -> Stored | None:
+        columns, version = self._table.c, seen.version + 1 if seen else 1
+        values = {"record": record, "version": version}
+        try:
+            with self._write_transaction() as connection:
+                if seen is None:
+                    connection.execute(self._table.insert().values(name=self._key, **values))
+                else:
+                    same = self._table.update().where(columns.name == self._key, columns.version == seen.version)
+                    if connection.execute(same.values(**values)).rowcount != 1:
+                        return None
+        except StoreError:
+            if seen is not None or self._read() is None:
+                raise
+            return None  # somebody else has inserted it first
+        return Stored(record, version)
 
-    def _put_aside(self, seen: Any) -> None:  # noqa: ARG002 - however long it is
-        self._database.rename(self._key, f"{self._key}:damaged")
+    def _put_aside(self) -> None:
+        name, aside = self._table.c.name, f"{self._key}:damaged"
+        with self._write_transaction() as connection:
+            connection.execute(self._table.delete().where(name == aside))
+            connection.execute(self._table.update().where(name == self._key).values(name=aside))
 
-    def _guarded(self, timeout: float) -> AbstractContextManager[object]:
-        return self._database.locked(self._key, timeout)
+    def _acquire(self, timeout: float) -> Callable[[], object]:
+        engine, schema = self._engine.get(), self._table.schema
+        translated: Any = engine.get_execution_options().get("schema_translate_map") or {}
+        return acquire_lock(engine, translated.get(schema, schema), self._table.name, self._key, timeout)
+
+    @contextmanager
+    def _write_transaction(self) -> Generator[sqlalchemy.Connection]:
+        """Open a transaction whose errors do not include the driver's message, which may quote the record."""
+        from sqlalchemy.exc import DBAPIError
+
+        try:
+            with self._engine.get().begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise StoreError(f"{self._place} cannot be written ({_code(error.orig)}); check the database") from None
 
 
-def _fitting(key: str) -> str:
-    """Return *key*, if the column holds it as it is."""
-    if not isinstance(key, str) or not key.isprintable() or not 0 < len(key.strip()) == len(key) <= LONGEST_KEY:
-        raise ValueError(f"key takes up to {LONGEST_KEY} characters without blanks around them")
-    return key
+def _private_engine(engine: Any) -> sqlalchemy.Engine:
+    """
+    Return an engine that connects as the user's *engine* does, but outside its pool, and never logs a token.
+
+    The user's pool may be exhausted by the very requests that wait for the token.
+    """
+    from sqlalchemy import Engine, NullPool
+
+    _check_engine(engine)
+    # The dispatch has the listeners too, with which programs sign in.
+    pool = NullPool(engine.pool._creator, _dispatch=engine.pool.dispatch, dialect=engine.dialect)  # noqa: SLF001
+    options = engine.get_execution_options()
+    return Engine(pool, engine.dialect, engine.url, "foxy_auth", hide_parameters=True, execution_options=options)
+
+
+def _check_engine(engine: Any) -> None:
+    from sqlalchemy import Engine, StaticPool
+    from sqlalchemy.pool import SingletonThreadPool
+
+    if not isinstance(engine, Engine):
+        raise TypeError(f"SQLAlchemyStore takes an Engine of create_engine(…), not {type(engine).__name__}")
+    if engine.dialect.is_async:
+        raise TypeError("SQLAlchemyStore takes an Engine of create_engine(…), not an async one: it works in threads")
+    if engine.dialect.name not in DIALECTS:
+        raise ValueError(f"SQLAlchemyStore supports {', '.join(DIALECTS)}, not {engine.dialect.name}")
+    if engine.dialect.name == "sqlite" and isinstance(engine.pool, SingletonThreadPool | StaticPool):
+        raise ValueError("SQLAlchemyStore takes a SQLite database in a file; instead of one in memory use MemoryStore")
+
+
+def _code(error: Any) -> str:
+    """Return the class and the code of a driver's *error*."""
+    codes = [getattr(error, "sqlite_errorname", ""), *(one for one in error.args if isinstance(one, int))]
+    return f"{type(error).__name__} {next(filter(None, codes), '')}".strip()
+
+
+def _table(name: str) -> sqlalchemy.Table:
+    from sqlalchemy import Column, Integer, MetaData, String, Table, Text
+    from sqlalchemy.dialects.mysql import VARCHAR
+
+    schema, _, own = name.rpartition(".")
+    # MySQL's usual collations would take "Shop" and "shop" for the same key.
+    exact = String(255).with_variant(VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb")
+    return Table(
+        own,
+        MetaData(),
+        Column("name", exact, primary_key=True),
+        Column("record", Text, nullable=False),
+        Column("version", Integer, nullable=False),
+        schema=schema or None,
+    )

@@ -1,4 +1,4 @@
-"""Real servers for the tests of stores: Redis, PostgreSQL, MariaDB, each on a free port and in a folder of its own."""
+"""Real servers for the tests of stores: Redis, PostgreSQL and MariaDB, each on a free port and in its own folder."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATIENCE = 30.0  # seconds that a server may take to listen, or to end
-# Each may be had from elsewhere: tests that need to stop it start one of their own all the same.
+DEADLINE = 30.0  # seconds that a server may take to start or to stop
+# URLs of servers to use instead; tests that stop a server start one of their own all the same.
 FROM_ELSEWHERE = {name: os.environ.get(f"FOXY_AUTH_TEST_{name.upper()}_URL") for name in ("redis", "postgres", "mysql")}
 
 
-# Ends a server whose tests are gone, cut off by a timeout say: their end of the pipe closes with them.
+# Kills a server when its tests have ended, even by a kill: that closes their end of the pipe.
 WATCH = """
 import os, shutil, signal, sys
 sys.stdin.read()
@@ -39,7 +39,7 @@ shutil.rmtree(sys.argv[2], ignore_errors=True)
 
 
 class Server:
-    """A server that a test may stop, kill, freeze and start again; what it keeps survives that."""
+    """A server that a test may stop, freeze and start again; its data survives that."""
 
     package: ClassVar[str]
     program: ClassVar[str]
@@ -65,18 +65,18 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Its URL."""
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Make what it needs before the first start."""
+        """Create its files, before the first start."""
 
     def arguments(self) -> list[str]:
-        """Return what it is started with."""
+        """Return the arguments of its program."""
         raise NotImplementedError
 
     def run(self, *command: str) -> None:
-        """Run a program of the server's to its end."""
+        """Run another program of the server."""
         ran = subprocess.run(
             command,
             cwd=self.folder,
@@ -89,7 +89,7 @@ class Server:
         assert ran.returncode == 0, ran.stderr
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it is ready."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self.found, *self.arguments()],
@@ -101,14 +101,14 @@ class Server:
             )
         watch = [sys.executable, "-c", WATCH, str(self._process.pid), str(self.folder)]
         self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + DEADLINE
         while not self.answers():
             alive = self._process.poll() is None and time.monotonic() < deadline
             assert alive, (self.folder / "log").read_text()
             time.sleep(0.02)
 
     def answers(self) -> bool:
-        """Tell whether it serves clients."""
+        """Tell whether it accepts clients."""
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         except OSError:
@@ -116,30 +116,30 @@ class Server:
         return True
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, and its children where that does not do it by itself."""
+        """Send it a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def stop(self) -> None:
-        """End it in good order, unless it has ended."""
+        """Stop it regularly, if it is running."""
         if self._process is not None:
             if self._watch is not None:
                 self._watch.kill()
                 self._watch.communicate()
             self.send(self.ending)
-            self._process.wait(PATIENCE)
+            self._process.wait(DEADLINE)
             self._process = None
 
     def freeze(self) -> None:
-        """Let it do nothing for a while, as a machine that is overloaded or cut off."""
+        """Suspend it, like a machine that is overloaded or cut off."""
         self.send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         self.send(signal.SIGCONT)
 
     def remove(self) -> None:
-        """End it for good."""
+        """Stop it, and remove its files."""
         if self._process is not None:
             self.thaw()
             self.stop()
@@ -147,7 +147,7 @@ class Server:
 
 
 class Redis(Server):
-    """Redis, with its data on disk."""
+    """Redis, which writes its data to disk."""
 
     package = "redis-server"
     program = "redis-server"
@@ -155,18 +155,18 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        """As redis-py takes it; times out soon."""
+        """The URL for redis-py, with short timeouts."""
         return f"redis://127.0.0.1:{self.port}/0?socket_timeout=2&socket_connect_timeout=2"
 
     def arguments(self) -> list[str]:
-        """Keep every write."""
+        """Write everything to disk at once."""
         return [
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder)),
             *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
         ]
 
     def answers(self) -> bool:
-        """Ask it: while it reads its data it listens, and refuses."""
+        """Ask it: it accepts connections before it has read its data."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
@@ -185,21 +185,21 @@ class Postgres(Server):
 
     @property
     def url(self) -> str:
-        """As SQLAlchemy takes it."""
+        """The URL for SQLAlchemy."""
         return f"postgresql+psycopg://foxy@127.0.0.1:{self.port}/postgres?connect_timeout=2"
 
     def prepare(self) -> None:
-        """Make its files."""
+        """Create its files."""
         initdb = str(Path(self.found).resolve().with_name("initdb"))
         self.run(initdb, "--pgdata", "data", "--username", "foxy", "--auth", "trust", "--no-sync", "--encoding", "UTF8")
 
     def arguments(self) -> list[str]:
-        """Listen on the port only, and be quick."""
+        """Listen on the port only, and be fast."""
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
         return ["-D", "data", *(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))]
 
     def answers(self) -> bool:
-        """Ask it: while it starts it listens, and refuses."""
+        """Ask it: it accepts connections while it is still starting."""
         import psycopg
 
         try:
@@ -209,7 +209,7 @@ class Postgres(Server):
         return True
 
     def send(self, number: signal.Signals) -> None:
-        """Freeze and thaw the processes that serve clients too."""
+        """Suspend and resume the processes that serve clients too."""
         super().send(number)
         if number in {signal.SIGSTOP, signal.SIGCONT}:
             assert self._process is not None
@@ -228,11 +228,11 @@ class MariaDB(Server):
 
     @property
     def url(self) -> str:
-        """As SQLAlchemy takes it; without TLS, of which PyMySQL would load the certificates each time."""
+        """The URL for SQLAlchemy; without TLS, for which PyMySQL would load certificates each time."""
         return f"mysql+pymysql://root@127.0.0.1:{self.port}/mysql?connect_timeout=2&ssl_disabled=true"
 
     def prepare(self) -> None:
-        """Make its files."""
+        """Create its files."""
         install = shutil.which("mariadb-install-db") or "mariadb-install-db"
         self.run(
             install,
@@ -244,7 +244,7 @@ class MariaDB(Server):
         )
 
     def arguments(self) -> list[str]:
-        """Listen on the port only, and be quick."""
+        """Listen on the port only, and be fast."""
         return [
             *("--no-defaults", f"--datadir={self.folder}/data", f"--socket={self.folder}/socket"),
             *("--bind-address=127.0.0.1", f"--port={self.port}", "--skip-name-resolve"),
@@ -256,7 +256,7 @@ KINDS: dict[str, type[Server]] = {"redis": Redis, "postgres": Postgres, "mysql":
 
 
 def running(name: str) -> Iterator[Server]:
-    """Run a server of a kind as long as the fixture lasts that yields from this."""
+    """Run a server of a kind for the time of a fixture, which yields from this."""
     server = KINDS[name]()
     try:
         server.prepare()
