@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     )
     from foxy_auth.token import Token
 
+    __version__: str
+
 __all__ = [
     "CLIENT_FULL_ACCESS",
     "FOXY_IO",
@@ -71,48 +73,22 @@ __all__ = [
     "register_client",
 ]
 
-# Where each name is defined. It is loaded with its first use (PEP 562), so that importing the package costs nothing.
-_HOMES = {
-    "CLIENT_FULL_ACCESS": "_oauth.authorization",
-    "FOXY_IO": "environment",
-    "PRODUCTION": "environment",
-    "SANDBOX": "environment",
-    "STORE_FULL_ACCESS": "_oauth.authorization",
-    "USER_FULL_ACCESS": "_oauth.authorization",
-    "AuthorizationError": "errors",
-    "AuthorizationRequest": "_oauth.authorization",
-    "Created": "registration",
-    "Environment": "environment",
-    "FoxyAuth": "auth",
-    "FoxyAuthError": "errors",
-    "LoginRequiredError": "errors",
-    "OAuthClient": "client",
-    "Registration": "registration",
-    "RegistrationError": "errors",
-    "StoreError": "errors",
-    "Token": "token",
-    "TokenRefusedError": "errors",
-    "TokenUnavailableError": "errors",
-    "acreate_integration": "registration",
-    "acreate_store": "registration",
-    "acreate_user": "registration",
-    "aregister_client": "registration",
-    "create_integration": "registration",
-    "create_store": "registration",
-    "create_user": "registration",
-    "new_client_id": "registration",
-    "register_client": "registration",
-}
+# Where the names are defined. What takes longest to import comes last: modules are imported until a name is found.
+_MODULES = ("auth", "environment", "errors", "token", "_oauth.authorization", "client", "registration")
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # or a misspelt name would be one of these
 
-        return version("foxy_auth")
-    if name not in _HOMES:
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("foxy_auth")
+        if name in __all__:
+            for module in _MODULES:
+                if found := getattr(import_module(f"{__name__}.{module}"), name, None):
+                    return found
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Checks of what users hand over: an error at once, that says what to do (R24)."""
+"""Checks of what users pass in: wrong use fails at once, and the error says what to do (R24)."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from foxy_auth.token import Token
 AuthMethod = Literal["client_secret_basic", "client_secret_post"]
 
 
-def kind(thing: object) -> str:
-    """Name the type of *thing*, which is all that an error may tell of it: it could be a secret."""
-    return type(thing).__name__
+def kind(value: object) -> str:
+    """Return the name of *value*'s type; errors show no more, because the value may be a secret."""
+    return type(value).__name__
 
 
 def check_credential(name: str, value: object) -> None:
-    """Refuse what could not stand in an Authorization header (RFC 6749, appendix A; RFC 7617 for the colon)."""
+    """Refuse text that cannot be sent in an Authorization header (RFC 6749, appendix A; RFC 7617 for the colon)."""
     if not isinstance(value, str):
         raise TypeError(f"{name} takes text, not {kind(value)}; Foxy's admin shows it under Integrations")
     if not value or not value.isascii() or not value.isprintable() or value != value.strip():
-        raise ValueError(f"{name} must be printable ASCII without blanks around it; copy it again from Foxy's admin")
+        raise ValueError(
+            f"{name} must be printable ASCII without whitespace around it; copy it again from Foxy's admin"
+        )
     if name == "client_id" and ":" in value:
         raise ValueError("client_id cannot contain a colon")
 
 
 def is_redirect_uri(value: str) -> bool:
-    """Tell whether *value* is one address that a browser can be sent to (RFC 6749, section 3.1.2)."""
+    """Tell whether *value* is one address to which a browser can be redirected (RFC 6749, section 3.1.2)."""
     return ":" in value and "#" not in value and value.isprintable() and " " not in value
 
 
 def check_redirect_uri(value: object) -> None:
-    """Refuse what cannot have been registered as a redirect URI; it is optional."""
+    """Refuse anything but None or text that can be a registered redirect URI."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"redirect_uri takes the registered address as text, not {kind(value)}")
     if value is not None and not is_redirect_uri(value):
@@ -41,14 +43,14 @@ def check_redirect_uri(value: object) -> None:
 
 
 def check_auth_method(value: object) -> None:
-    """Refuse a way of client authentication that the provider does not know."""
+    """Refuse a method of client authentication that the provider does not support."""
     methods = get_args(AuthMethod)
     if value not in methods:
         raise ValueError(f"client_auth_method takes {' or '.join(map(repr, methods))}")
 
 
 def check_api_version(value: object) -> None:
-    """Refuse what is no version."""
+    """Refuse anything but ASCII letters and digits."""
     if not isinstance(value, str):
         raise TypeError(f'api_version takes text such as "1", not {kind(value)}')
     if not value.isascii() or not value.isalnum():
@@ -56,19 +58,33 @@ def check_api_version(value: object) -> None:
 
 
 def check_token(name: str, value: object) -> None:
-    """Refuse what is no `Token`; it is optional."""
+    """Refuse anything but None or a `Token`."""
     if value is not None and not isinstance(value, Token):
         raise TypeError(f"{name} takes a Token, not {kind(value)}; Token.from_dict(…) makes one of a stored dict")
 
 
+def check_grant(token: object, refresh_token: object, *, is_optional: bool) -> None:
+    """Refuse what is no grant; one is needed unless *is_optional*."""
+    if refresh_token is not None and not isinstance(refresh_token, str):
+        raise TypeError(f"refresh_token takes text, not {kind(refresh_token)}; a Token goes into token=")
+    if refresh_token is not None and (not refresh_token.isprintable() or refresh_token != refresh_token.strip()):
+        raise ValueError("refresh_token must be printable text without whitespace around it; copy it again")
+    check_token("token", token)
+    own = token.refresh_token if isinstance(token, Token) else None
+    if refresh_token and own and refresh_token != own:
+        raise ValueError("refresh_token and token name two different refresh tokens; give the newer of the two alone")
+    if token is None and not refresh_token and not is_optional:
+        raise ValueError("FoxyAuth needs a grant: give refresh_token=…, token=… or store=…")
+
+
 def check_callback(value: object) -> None:
-    """Refuse what cannot be called with a token."""
+    """Refuse anything but None or a callable."""
     if value is not None and not callable(value):
         raise TypeError(f"on_token takes a function that is called with each new token, not {kind(value)}")
 
 
 def check_store(value: object) -> None:
-    """Refuse what does not have the methods of a `TokenStore`."""
+    """Refuse anything but None or an object with the methods of a `TokenStore`."""
     missing = [name for name in ("load", "save", "lock") if not callable(getattr(value, name, None))]
     if value is not None and missing:
         raise TypeError(
@@ -77,11 +93,11 @@ def check_store(value: object) -> None:
     if isinstance(value, type):
         raise TypeError(f"store takes an object with load, save and lock, not the class {value.__name__} itself")
     if any(iscoroutinefunction(getattr(value, name, None)) for name in ("load", "save")):
-        raise TypeError(f"the methods of {kind(value)} must be plain functions: they run in threads of their own")
+        raise TypeError(f"the methods of {kind(value)} must be plain functions, because they run in threads")
 
 
 def check_seconds(name: str, value: object, *, least: float = 0.0) -> None:
-    """Refuse what is no number of seconds from *least* on."""
+    """Refuse anything but a finite number of seconds, *least* or more."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} takes a number of seconds, not {kind(value)}")
     if not isfinite(value) or value < least:

@@ -2,76 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
-# An IPv6 address and what may stand around it; urlsplit passes over anything else there, and would read the host from
-# it. The zone of an address, which only one machine knows, is read in different ways, and by browsers not at all.
-BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]*\](:[0-9]*)?")
+from foxy_auth._oauth.origin import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
-class Origin(NamedTuple):
-    """Scheme, host and port of an address (RFC 6454, section 4)."""
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> Self | None:
-        """
-        Read the origin of *url*; None if it is no plain http or https address.
-
-        The address is parsed, never compared by its beginning, and one that parsers are known to read in different ways
-        (a backslash, blanks, control characters) has no origin.
-        """
-        if not url.isprintable() or "\\" in url or " " in url:
-            return None
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            return None
-        place = parts.netloc.rpartition("@")[2]
-        if ("[" in place or "]" in place) and not BRACKETED.fullmatch(place):
-            return None
-        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
-        if scheme not in DEFAULT_PORTS or not host:
-            return None
-        return cls(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
-
-    @property
-    def confidential(self) -> bool:
-        """Whether a secret may travel there: over https, or without leaving the machine."""
-        return self.scheme == "https" or _is_loopback(self.host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-@dataclass(frozen=True, slots=True, init=False)
 class Environment:
     """
-    The addresses of one installation of Foxy.
+    The addresses of one installation of Foxy: an immutable value.
+
+    It is no dataclass, for these take longer to import than all the rest that `FoxyAuth` needs at first.
 
     Attributes:
         api: The API home.
 
-        token_endpoint: Where tokens are issued; by default the API home's `/token`.
+        token_endpoint: Where tokens are issued.
 
-        authorization_endpoint: Where users grant access; by default the API home's `/authorize`.
+        authorization_endpoint: Where users grant access.
 
         origins: The origins whose requests carry the token.
+
+        prefixes: How ordinary addresses of these origins begin, up to the slash that ends the host and port.
+
+        netlocs: The origins as httpx shows them: scheme, and the bytes of host and port.
 
     Raises:
         TypeError, ValueError: An address is not text, not plain, or neither https nor on loopback.
@@ -81,6 +38,8 @@ class Environment:
     token_endpoint: str
     authorization_endpoint: str
     origins: frozenset[Origin]
+    prefixes: tuple[str, ...]
+    netlocs: frozenset[tuple[str, bytes]]
 
     def __init__(
         self,
@@ -88,7 +47,7 @@ class Environment:
         api: str,
         token_endpoint: str | None = None,
         authorization_endpoint: str | None = None,
-        origins: tuple[str, ...] | list[str] | set[str] | frozenset[str] | frozenset[Origin] = (),
+        origins: Collection[str] | frozenset[Origin] = (),
     ) -> None:
         """
         Describe an installation.
@@ -96,89 +55,132 @@ class Environment:
         Args:
             api: The API home, such as `https://api.foxycart.com`.
 
-            token_endpoint: Where tokens are issued, if it is not the API home's `/token`.
+            token_endpoint: Where tokens are issued; by default `/token` below the API home.
 
-            authorization_endpoint: Where users grant access, if it is not the API home's `/authorize`.
+            authorization_endpoint: Where users grant access; by default `/authorize` below the API home.
 
-            origins: Further addresses of the same API whose requests carry the token too.
+            origins: Further addresses of the same API, whose requests carry the token too.
         """
-        home = _checked("api", api)
+        home = _checked_origin("api", api)
         if "?" in api or "#" in api:
-            raise ValueError("Environment.api takes an address without '?' and '#': other addresses are built upon it")
+            raise ValueError("Environment.api takes an address without '?' and '#', because paths are appended to it")
         if isinstance(origins, str):
             raise TypeError("Environment.origins takes a collection of addresses, not one text")
-        stem = api.rstrip("/")
-        token_endpoint = f"{stem}/token" if token_endpoint is None else token_endpoint
-        authorization_endpoint = f"{stem}/authorize" if authorization_endpoint is None else authorization_endpoint
-        _checked("token_endpoint", token_endpoint)
-        _checked("authorization_endpoint", authorization_endpoint)
-        set_field = object.__setattr__  # the way of frozen dataclasses
-        set_field(self, "api", api)
-        set_field(self, "token_endpoint", token_endpoint)
-        set_field(self, "authorization_endpoint", authorization_endpoint)
-        set_field(self, "origins", frozenset({home, *(_checked("origins", origin) for origin in origins)}))
+        token_endpoint = f"{api.rstrip('/')}/token" if token_endpoint is None else token_endpoint
+        if authorization_endpoint is None:
+            authorization_endpoint = f"{api.rstrip('/')}/authorize"
+        _checked_origin("token_endpoint", token_endpoint)
+        _checked_origin("authorization_endpoint", authorization_endpoint)
+        own = frozenset({home, *(_checked_origin("origins", origin) for origin in origins)})
+        self.__dict__.update(
+            api=api,
+            token_endpoint=token_endpoint,
+            authorization_endpoint=authorization_endpoint,
+            origins=own,
+            prefixes=tuple(f"{origin.scheme}://{origin.netloc}/" for origin in sorted(own)),
+            netlocs=frozenset((origin.scheme, origin.netloc.encode()) for origin in own),
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("an Environment does not change; make another by its method replace")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Environment) and self._arguments() == other._arguments()
+
+    def __hash__(self) -> int:
+        return hash((*self._arguments().values(),))
+
+    def __repr__(self) -> str:
+        return f"Environment({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"
+
+    def _arguments(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in {"prefixes", "netlocs"}}
+
+    def replace(self, **changes: Any) -> Environment:
+        """Return an environment with other arguments, where *changes* names any."""
+        return Environment(**{**self._arguments(), **changes})
+
+    __replace__ = replace  # for `copy.replace`
 
     @classmethod
     def discover(cls, api: str, *, http: object | None = None, timeout: float = 10.0) -> Environment:
         """
         Ask the API home at *api* where tokens are issued (its link `fx:token`).
 
-        The call is anonymous: an expired token would be refused.
+        The request is anonymous, because the API home refuses an expired token.
 
         Args:
             api: The API home.
 
             http: As for `FoxyAuth`.
 
-            timeout: Seconds for each wait on the network; the call takes three times as long at most.
+            timeout: Seconds for each wait on the network; the request takes three times as long at most.
 
         Raises:
-            TypeError, ValueError: *api* is no address that secrets may be sent to.
+            TypeError, ValueError: *api* is not an address to which secrets may be sent.
 
-            TokenUnavailableError: There is no such API home, or its link leads to a foreign origin.
+            TokenUnavailableError: There is no API home, or its link leads to another origin.
         """
-        from foxy_auth._discovery import discover
+        from foxy_auth._arguments import check_seconds
+        from foxy_auth._engine.concurrency import send_in_thread
+        from foxy_auth._libraries import installed_library
+        from foxy_auth._oauth.hal import link, read_resource, resource_request
+        from foxy_auth._transport import check_client
+        from foxy_auth.errors import RegistrationError, TokenUnavailableError
 
-        return discover(known_environment(api), http=http, timeout=timeout)
+        environment = known_environment(api)
+        check_seconds("timeout", timeout, least=0.001)
+        check_client(http)
+        request = resource_request(environment.api, api_version="1")
+        try:
+            home = read_resource(send_in_thread(request, through=http or installed_library(), timeout=timeout))
+        except RegistrationError as error:
+            raise TokenUnavailableError(f"{environment.api} is not an API home: {error}") from None
+        endpoint = link(home, "fx:token", base=environment.api)
+        if endpoint is None:
+            message = f"{environment.api} is not an API home: it has no link fx:token; check the address"
+            raise TokenUnavailableError(message)
+        # The client secret is sent to this address.
+        if not environment.covers(endpoint) or "@" in urlsplit(endpoint).netloc:
+            message = f"{environment.api} links to a token endpoint of another origin; secrets are not sent there"
+            raise TokenUnavailableError(message)
+        return environment.replace(token_endpoint=endpoint)
 
     @classmethod
-    async def adiscover(cls, api: str, *, http: object | None = None, timeout: float = 10.0) -> Environment:  # noqa: ASYNC109 - it is the call's, in its thread
-        """Do what `discover` does, without blocking the event loop, be it asyncio's or trio's."""
-        from foxy_auth._discovery import adiscover
+    async def adiscover(cls, api: str, *, http: object | None = None, timeout: float = 10.0) -> Environment:  # noqa: ASYNC109 - for the network
+        """Async version of `discover`."""
+        from foxy_auth._engine.concurrency import twin
 
-        return await adiscover(known_environment(api), http=http, timeout=timeout)
+        return await twin(cls.discover)(api, http=http, timeout=timeout)
 
     def covers(self, url: str) -> bool:
         """Tell whether a request to *url* may carry this environment's token."""
         return Origin.of(url) in self.origins
 
 
-def check_environment(thing: object) -> None:
-    """Refuse what is no `Environment`."""
-    if not isinstance(thing, Environment):
-        raise TypeError(f"environment takes PRODUCTION or Environment(api=…), not {type(thing).__name__}")
+def check_environment(value: object) -> None:
+    """Raise `TypeError` if *value* is not an `Environment`."""
+    if not isinstance(value, Environment):
+        raise TypeError(f"environment takes PRODUCTION or Environment(api=…), not {type(value).__name__}")
 
 
-def _checked(name: str, url: object) -> Origin:
-    if name == "origins" and isinstance(url, Origin) and url.confidential:  # as `dataclasses.replace` hands them over
+def _checked_origin(name: str, url: object) -> Origin:
+    if name == "origins" and isinstance(url, Origin) and url.confidential:  # from `replace`
         return url
     if not isinstance(url, str):
-        raise TypeError(
-            f"Environment.{name} must be an address such as 'https://api.foxycart.com', not {type(url).__name__}"
-        )
+        kind = type(url).__name__
+        raise TypeError(f"Environment.{name} must be an address such as 'https://api.foxycart.com', not {kind}")
     origin = Origin.of(url)
     if origin is None or "@" in urlsplit(url).netloc:
         raise ValueError(f"Environment.{name} must be a plain address such as 'https://api.foxycart.com'")
     if not origin.confidential:
-        raise ValueError(
-            f"Environment.{name} must be https, because secrets travel there (plain http only on loopback)"
-        )
+        raise ValueError(f"Environment.{name} must be https, because secrets are sent there (http only on loopback)")
     if not origin.host.isascii():
-        raise ValueError(f"Environment.{name} takes a host in ASCII (xn--…), for that is what clients send")
+        raise ValueError(f"Environment.{name} takes the host in ASCII (xn--…), as clients send it")
     return origin
 
 
-# The two names of production serve the same API and data, so that links from one may lead to the other.
+# Both names of production serve the same API and data, and links may lead from one to the other.
 PRODUCTION = Environment(
     api="https://api.foxycart.com",
     authorization_endpoint="https://my.foxycart.com/authorize",
@@ -196,7 +198,7 @@ SANDBOX = Environment(
 
 
 def known_environment(api: str) -> Environment:
-    """Return the environment whose API home is *api*: one of the provider's, if it is one of theirs."""
+    """Return the environment whose API home is *api*, which is one of the provider's or a new one."""
     given = Environment(api=api)
     if urlsplit(api).path.strip("/"):
         return given

@@ -2,17 +2,17 @@
 The errors, named by what the caller does next.
 
     FoxyAuthError
-    ├─ LoginRequiredError      the grant is gone                      → authorize again
-    ├─ TokenRefusedError       the token endpoint refuses             → repair the configuration
-    ├─ TokenUnavailableError   no usable answer                       → try later
-    ├─ AuthorizationError      the authorization did not finish       → start over
-    ├─ RegistrationError       the API refused to create something    → repair what was sent
+    ├─ LoginRequiredError      the grant was revoked or has expired   → authorize again
+    ├─ TokenRefusedError       the token endpoint refused             → correct the configuration
+    ├─ TokenUnavailableError   no usable response                     → try later
+    ├─ AuthorizationError      the authorization failed               → begin a new one
+    ├─ RegistrationError       the API refused to create something    → correct what was sent
     └─ StoreError              a token could not be saved or loaded   → repair the store or the callback
 
 Wrong use of the library is a `TypeError` or a `ValueError`, raised at once.
 
-A request made through requests, httpx, httpx2 or niquests raises these errors as members of that library's own
-hierarchy too, so that legacy `except requests.RequestException` clauses keep working.
+Requests made through requests, httpx, httpx2 or niquests raise errors that are also that library's own, so that
+`except requests.RequestException` catches them.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from typing import Any
 
 
 class FoxyAuthError(Exception):
-    """The base of all errors of this package; never raised itself."""
+    """The base class of this package's errors."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle without a call of the constructor, whose keywords `Exception` does not know of."""
-        return _remade, (type(self), self.args), vars(self)
+        """Copy and pickle without calling the constructor, which has required keywords."""
+        return _rebuild, (type(self), self.args), vars(self)
 
 
-def _remade(kind: type[FoxyAuthError], args: tuple[Any, ...]) -> FoxyAuthError:
+def _rebuild(kind: type[FoxyAuthError], args: tuple[Any, ...]) -> FoxyAuthError:
     return kind.__new__(kind, *args)
 
 
 class LoginRequiredError(FoxyAuthError):
     """
-    The provider no longer honours the grant, or there is none to refresh: authorize again.
+    The grant was revoked or has expired, or there is no refresh token: authorize again.
 
     Attributes:
-        error: The provider's error word, `invalid_grant`; None where no refresh token was at hand.
+        error: The provider's error code, `invalid_grant`; None if there was no refresh token.
 
         description: The provider's explanation, if it gave one.
     """
@@ -50,14 +50,14 @@ class LoginRequiredError(FoxyAuthError):
 
 class TokenRefusedError(FoxyAuthError):
     """
-    The token endpoint refuses this client or this request: repair the configuration.
+    The token endpoint refused the client or the request: correct the configuration.
 
     Attributes:
-        error: The error word of RFC 6749, section 5.2, such as `invalid_client`.
+        error: The error code of RFC 6749, section 5.2, such as `invalid_client`.
 
         description: The provider's explanation, if it gave one.
 
-        status: The HTTP status of the answer.
+        status: The HTTP status of the response.
     """
 
     def __init__(self, message: str, *, error: str, description: str | None = None, status: int) -> None:
@@ -69,31 +69,28 @@ class TokenRefusedError(FoxyAuthError):
 
 class TokenUnavailableError(FoxyAuthError):
     """
-    The token endpoint gave no usable answer: try later.
+    The token endpoint gave no usable response: try later.
 
-    The client library's own error, where there is one, is the `__cause__`.
+    The client library's own error, if there is one, is the `__cause__`.
 
     Attributes:
-        retry_after: Seconds that the provider asks to wait, or None.
-
-        repeatable: Whether the same token call can be sent again without risk, because it never reached the
-            provider or was turned away unprocessed.
+        retry_after: Seconds to wait, if the provider says so.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, repeatable: bool = False) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        self.repeatable = repeatable
+        self.repeatable = repeatable  # for the engine: the provider has not processed the request
 
 
 class AuthorizationError(FoxyAuthError):
     """
-    The authorization did not finish: denied, forged, too late or misconfigured. Start over.
+    The authorization was denied, forged, late or misconfigured: begin a new one.
 
-    The message tells the action that the provider's page prescribes.
+    The message says what the provider's page requires to be done.
 
     Attributes:
-        error: The provider's error word, such as `access_denied`; or one of ours: `state_mismatch`, `missing_code`,
+        error: The provider's error code, such as `access_denied`; or one of ours: `state_mismatch`, `missing_code`,
             `invalid_response`.
 
         description: The provider's explanation, if it gave one.
@@ -107,13 +104,13 @@ class AuthorizationError(FoxyAuthError):
 
 class RegistrationError(FoxyAuthError):
     """
-    The API refused to create a client, a user, a store or an integration: repair what was sent.
+    The API refused to create a client, a user, a store or an integration: correct what was sent.
 
     Attributes:
-        messages: What the provider says of it, a message for each fault.
+        messages: The provider's messages, one for each fault.
 
-        status: The HTTP status of the answer; 201 where something was created all the same, so that to try again would
-            create another.
+        status: The HTTP status of the response; 201 if something was created nevertheless, so that a retry would create
+            another.
     """
 
     def __init__(self, message: str, *, messages: tuple[str, ...] = (), status: int) -> None:
@@ -123,4 +120,4 @@ class RegistrationError(FoxyAuthError):
 
 
 class StoreError(FoxyAuthError):
-    """A token could not be saved or loaded; the `__cause__` tells why: repair the store or the callback."""
+    """A token could not be saved or loaded, for the reason in `__cause__`: repair the store or the callback."""

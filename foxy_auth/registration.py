@@ -1,7 +1,7 @@
 """
-Registering: OAuth clients, users, stores and integrations, each of whose answers carries the next token.
+Register OAuth clients and create users, stores and integrations; each response brings a token for the next step.
 
-Every address is found by following links from the API home, none is built by hand.
+Every address is found by following links from the API home.
 
 Sources: the provider's pages "OAuth Client Creation" and "OAuth for Whitelabeled Integrations", and its pages about the
 relations fx:create_client, fx:create_user, fx:stores and fx:integrations.
@@ -9,10 +9,11 @@ relations fx:create_client, fx:create_user, fx:stores and fx:integrations.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
 
 from foxy_auth._arguments import (
     check_api_version,
@@ -22,10 +23,13 @@ from foxy_auth._arguments import (
     is_redirect_uri,
     kind,
 )
-from foxy_auth._engine.concurrency import twin
-from foxy_auth._oauth.messages import HttpResponse, absolute, bearer, link, read_resource, read_token, resource_request
-from foxy_auth._transport import check_client, installed_library, send
-from foxy_auth.auth import TIMEOUT, FoxyAuth, hand_over
+from foxy_auth._engine.concurrency import send_in_thread, twin
+from foxy_auth._engine.delivery import deliver_token
+from foxy_auth._libraries import installed_library
+from foxy_auth._oauth.hal import absolute, link, read_resource, resource_request
+from foxy_auth._oauth.messages import HttpResponse, bearer, read_token
+from foxy_auth._transport import check_client
+from foxy_auth.auth import TIMEOUT, FoxyAuth, endpoint_of
 from foxy_auth.client import OAuthClient
 from foxy_auth.environment import PRODUCTION, Environment, check_environment
 from foxy_auth.errors import RegistrationError, TokenUnavailableError
@@ -35,20 +39,23 @@ SUFFIX_LENGTH = 30
 OK = 200
 CREATED = 201
 
+# Arguments of the functions that are not sent to the API, or not under this name.
+NO_FIELDS = {"auth", "on_token", "environment", "api_version", "http", "timeout", "further"}
+
 OnToken = Callable[[Token], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
     """
-    What a user or a store that was created brought.
+    A user or a store that was created.
 
     Attributes:
-        token: The token for it.
+        token: Its token.
 
-        auth: The auth object for it; `on_token` is its callback.
+        auth: Its auth object, which calls `on_token`.
 
-        url: Its address, worth keeping.
+        url: Its address, if the API told it.
     """
 
     token: Token
@@ -59,16 +66,16 @@ class Created:
 @dataclass(frozen=True, slots=True)
 class Registration:
     """
-    What a client or an integration that was created brought.
+    A client or an integration that was created.
 
     Attributes:
-        client: The new OAuth client; its id and secret are shown here only, so keep them.
+        client: The new OAuth client; keep its id and secret.
 
-        token: The token for it.
+        token: Its token.
 
-        auth: The auth object for it; `on_token` is its callback.
+        auth: Its auth object, which calls `on_token`.
 
-        url: Its address, worth keeping.
+        url: Its address, if the API told it.
     """
 
     client: OAuthClient
@@ -79,18 +86,18 @@ class Registration:
 
 def new_client_id(prefix: str) -> str:
     """
-    Return a client id for one installation of a distributed integration: *prefix* and 30 random letters and digits.
+    Return *prefix* with 30 random letters and digits, as the client id for one installation of an integration.
 
     The provider's page recommends a common prefix, such as the company's name, "as a basic way to group them together".
 
     Raises:
-        TypeError, ValueError: *prefix* is not made of ASCII letters, digits, `-`, `_` and `.`.
+        TypeError, ValueError: *prefix* has other characters than ASCII letters, digits, `-`, `_` and `.`.
     """
     from authlib.common.security import generate_token
 
     if not isinstance(prefix, str):
         raise TypeError(f"prefix takes text, not {kind(prefix)}")
-    if not prefix.isascii() or not prefix.replace("-", "").replace("_", "").replace(".", "").isalnum():
+    if not re.fullmatch("[A-Za-z0-9_.-]+", prefix):
         raise ValueError("prefix takes ASCII letters, digits, '-', '_' and '.', such as your company's name")
     return f"{prefix}{generate_token(SUFFIX_LENGTH)}"
 
@@ -118,66 +125,54 @@ def register_client(
     Register an OAuth client (`fx:create_client`), which needs no token.
 
     Args:
-        redirect_uri: Where users come back to after they have granted access; compared to the letter later.
+        redirect_uri: Where users return after granting access; later requests must repeat it exactly.
 
         project_name: The integration's name.
 
-        company_name: Who makes it.
+        company_name: The integration's maker.
 
         contact_name: A person there.
 
-        contact_email: That person's address.
+        contact_email: That person's email address.
 
-        contact_phone: That person's number.
+        contact_phone: That person's phone number.
 
-        client_id: An id of your own, see `new_client_id`; by default the provider makes one. It can never be changed.
+        client_id: An id of your own, see `new_client_id`; by default the provider makes one. It cannot be changed.
 
         project_description: What the integration does.
 
-        company_url: The company's page.
+        company_url: The company's website.
 
-        company_logo: The address of the company's logo, which users may be shown.
+        company_logo: The address of the company's logo.
 
-        javascript_origin_uri: The origin of an integration in the browser.
+        javascript_origin_uri: The origin of an integration that runs in the browser.
 
-        on_token: Called with the client's token (scope `client_full_access`) before anything else is done with it, and
-            then with each that replaces it.
+        on_token: Called with the client's token (scope `client_full_access`) at once, and with each that replaces it.
 
         environment: Where Foxy is.
 
         api_version: Goes into the header `FOXY-API-VERSION`.
 
-        http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for all calls.
+        http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for all requests.
 
-        timeout: Seconds for each wait on the network; each of the calls takes three times as long at most.
+        timeout: Seconds for each wait on the network; each request takes three times as long at most.
 
     Raises:
-        RegistrationError: The API refuses, say because the id is taken or a field is missing; it lists each fault.
+        RegistrationError: The API refused, for example because the id is taken; `messages` lists why.
 
-        TokenUnavailableError: The API gave no usable answer. Whether the client exists is not known.
+        TokenUnavailableError: The API gave no usable response. The client may exist nevertheless.
     """
     check_callback(on_token)
+    check_environment(environment)
+    check_api_version(api_version)
+    check_client(http)
+    check_seconds("timeout", timeout, least=0.001)
     if client_id is not None:
-        check_credential("client_id", client_id)  # now, for the secret would be lost with a client that is of no use
-    required = {
-        "redirect_uri": redirect_uri,
-        "project_name": project_name,
-        "company_name": company_name,
-        "contact_name": contact_name,
-        "contact_email": contact_email,
-        "contact_phone": contact_phone,
-    }
-    optional = {
-        "client_id": client_id,
-        "project_description": project_description,
-        "company_url": company_url,
-        "company_logo": company_logo,
-        "javascript_origin_uri": javascript_origin_uri,
-    }
-    fields = _texts(required, optional)
+        check_credential("client_id", client_id)
+    fields = _fields(register_client, locals())
     api = _Api(environment, api_version, http, timeout)
-    answer = api.create(api.home(), "fx:create_client", fields)
-    return _registration(answer, answer.nested_token(), api, redirect_uri=redirect_uri, on_token=on_token)
+    response = api.create("fx:create_client", fields=fields)
+    return _registration(api, response, on_token, redirect_uri=redirect_uri)
 
 
 def create_user(
@@ -209,40 +204,29 @@ def create_user(
 
         phone: 50 characters at most.
 
-        affiliate_id: Can be given at creation only.
+        affiliate_id: Cannot be changed later.
 
-        is_programmer: What the user does.
+        is_programmer: Whether the user is one.
 
-        is_front_end_developer: What the user does.
+        is_front_end_developer: Whether the user is one.
 
-        is_designer: What the user does.
+        is_designer: Whether the user is one.
 
-        is_merchant: What the user does.
+        is_merchant: Whether the user is one.
 
-        captcha_code: Goes into the header `h-captcha-code`, which the provider demands of those it has not exempted.
+        captcha_code: The header `h-captcha-code`, which the provider requires unless it has exempted you.
 
         on_token: Called with the user's token (scope `user_full_access`), and then with each that replaces it.
 
     Raises:
-        RegistrationError: The API refuses; it lists each fault.
+        RegistrationError: The API refused; `messages` lists why.
 
-        FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
+        FoxyAuthError: There is no token for the request, or the API gave no usable response.
     """
-    required = {"first_name": first_name, "last_name": last_name, "email": email}
-    texts = _texts(required, {"phone": phone, "captcha_code": captcha_code})
-    captcha_code = texts.pop("captcha_code", None)
-    fields = {
-        **texts,
-        "affiliate_id": affiliate_id,
-        "is_programmer": is_programmer,
-        "is_front_end_developer": is_front_end_developer,
-        "is_designer": is_designer,
-        "is_merchant": is_merchant,
-    }
-    headers = {"h-captcha-code": captcha_code} if captcha_code else {}
-    api = _Api.of(auth, on_token)
-    answer = api.create(api.home(), "fx:create_user", fields, headers)
-    return _created(auth, answer, on_token)
+    fields = _fields(create_user, locals())
+    captcha = fields.pop("captcha_code")
+    headers = {"h-captcha-code": captcha} if captcha else None
+    return _created(auth, _Api.of(auth, on_token).create("fx:create_user", fields=fields, headers=headers), on_token)
 
 
 def create_store(
@@ -266,47 +250,36 @@ def create_store(
 
         store_name: 50 characters at most.
 
-        store_domain: A label of Foxy's domain, or a full domain together with `use_remote_domain`.
+        store_domain: A subdomain of Foxy's domain, or a full domain together with `use_remote_domain`.
 
-        store_url: The address of the shop's own site.
+        store_url: The address of the shop's website.
 
-        store_email: Where the store's mail comes from.
+        store_email: The sender of the store's emails.
 
         postal_code: The store's postal code.
 
-        region: The store's region, of two letters where the country has such codes.
+        region: The store's region; its two-letter code where there is one.
 
         country: ISO 3166-1 alpha-2.
 
         on_token: Called with the store's token (scope `store_full_access`), and then with each that replaces it.
 
-        further: Further fields of the provider's, such as `locale_code` or `timezone`.
+        further: Other fields of the API, such as `locale_code` or `timezone`.
 
     Raises:
-        RegistrationError: The API refuses; it lists each fault.
+        RegistrationError: The API refused; `messages` lists why.
 
-        FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
+        FoxyAuthError: There is no token for the request, or the API gave no usable response.
     """
-    required = {
-        "store_name": store_name,
-        "store_domain": store_domain,
-        "store_url": store_url,
-        "store_email": store_email,
-        "postal_code": postal_code,
-        "region": region,
-        "country": country,
-    }
-    fields = {**_texts(required, {}), **further}
-    api = _Api.of(auth, on_token)
-    answer = api.create(api.home(), "fx:stores", fields)
-    return _created(auth, answer, on_token)
+    fields = {**_fields(create_store, locals()), **further}
+    return _created(auth, _Api.of(auth, on_token).create("fx:stores", fields=fields), on_token)
 
 
 def create_integration(
     auth: FoxyAuth, *, project_name: str, project_description: str | None = None, on_token: OnToken | None = None
 ) -> Registration:
     """
-    Create an integration of a store (`fx:integrations`): what "Get Token" does in Foxy's admin.
+    Create an integration of a store (`fx:integrations`): the same as "Get Token" in Foxy's admin.
 
     Args:
         auth: The store's auth object (scope `store_full_access`).
@@ -318,15 +291,14 @@ def create_integration(
         on_token: Called with the integration's token, and then with each that replaces it.
 
     Raises:
-        RegistrationError: The API refuses; it lists each fault.
+        RegistrationError: The API refused; `messages` lists why.
 
-        FoxyAuthError: There is no token to sign the call with, or the API gave no usable answer.
+        FoxyAuthError: There is no token for the request, or the API gave no usable response.
     """
+    fields = _fields(create_integration, locals())
     api = _Api.of(auth, on_token)
-    fields = _texts({"project_name": project_name}, {"project_description": project_description})
-    store = api.follow(api.home(), "fx:store")
-    answer = api.create(store, "fx:integrations", fields)
-    return _registration(answer, answer.token(answer.fields), api, redirect_uri=None, on_token=on_token)
+    response = api.create("fx:store", "fx:integrations", fields=fields)
+    return _registration(api, response, on_token, redirect_uri=None)
 
 
 aregister_client = twin(register_client)
@@ -335,154 +307,130 @@ acreate_store = twin(create_store)
 acreate_integration = twin(create_integration)
 
 
-def _texts(required: Mapping[str, object], optional: Mapping[str, object]) -> dict[str, Any]:
-    """Return the fields that are given, and refuse what is no text: told later, it would lose what was created."""
-    given = {**required, **{name: value for name, value in optional.items() if value is not None}}
-    for name, value in given.items():
-        if not isinstance(value, str):
+def _fields(function: Callable[..., object], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return those *arguments* of *function* that are fields of what it creates.
+
+    Raises:
+        TypeError: One that takes text has another value.
+    """
+    types = get_type_hints(function)
+    fields = {name: value for name, value in arguments.items() if name not in NO_FIELDS}
+    for name, value in fields.items():
+        if issubclass(str, types[name]) and not isinstance(value, types[name]):
             raise TypeError(f"{name} takes text, not {kind(value)}")
-    return given
+    return fields
 
 
-# --- the conversation ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """The answer to a creation, the address of what was created, and the moment before it was asked for."""
-
-    fields: Mapping[str, Any] = field(repr=False)
-    url: str | None
-    asked_at: float
-
-    def nested_token(self) -> Token:
-        return self.token(self.fields.get("token"))
-
-    def token(self, fields: Any) -> Token:
-        try:
-            return read_token(fields, asked_at=self.asked_at)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            message = f"the API has created {self.url or 'it'}, but its answer has no token; look in Foxy's admin"
-            raise RegistrationError(message, status=CREATED) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Api:
-    """The API as its home shows it: follows links by their relations, and creates by them."""
-
-    environment: Environment
-    api_version: str
-    http: object | None = field(repr=False)
-    timeout: float
-    auth: object | None = None
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-
-    def __post_init__(self) -> None:
-        check_environment(self.environment)
-        check_api_version(self.api_version)
-        check_seconds("timeout", self.timeout, least=0.001)
-        check_client(self.http)
-
-    @classmethod
-    def of(cls, auth: FoxyAuth, on_token: OnToken | None) -> _Api:
-        """Return the API for requests that *auth* signs."""
-        check_callback(on_token)
-        if not isinstance(auth, FoxyAuth):
-            raise TypeError(f"auth takes the FoxyAuth of whoever creates something, not {kind(auth)}")
-        exchange, timeout = auth._exchange, auth._timeout  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
-        return cls(exchange.environment, exchange.api_version, exchange.http, timeout, auth)
-
-    def signed(self, token: Token) -> _Api:
-        """Return the API for requests that *token* signs, where there is no auth object yet."""
-        return replace(self, headers={"Authorization": bearer(token)})
-
-    def home(self) -> Mapping[str, Any]:
-        return read_resource(self._send(self.environment.api))
-
-    def follow(self, resource: Mapping[str, Any], relation: str) -> Mapping[str, Any]:
-        return read_resource(self._send(self._target(resource, relation)))
-
-    def create(
-        self,
-        resource: Mapping[str, Any],
-        relation: str,
-        fields: Mapping[str, object],
-        headers: Mapping[str, str] | None = None,
-    ) -> _Answer:
-        target = self._target(resource, relation)
-        given = {name: value for name, value in fields.items() if value is not None}
-        asked_at = time.time()
-        reply = self._send(target, given, headers)
-        created = read_resource(reply)
-        address = link(created, "self") or reply.headers.get("location")
-        return _Answer(created, absolute(address, base=target) if address else None, asked_at)
-
-    def _target(self, resource: Mapping[str, Any], relation: str) -> str:
-        found = link(resource, relation)
-        if found is None:
-            message = f"the API offers no link {relation} here; is the token of the right scope?"
-            raise RegistrationError(message, status=OK)
-        target = absolute(found, base=self.environment.api)
-        if not self.environment.covers(target):
-            raise RegistrationError(f"the API's link {relation} leads elsewhere; nothing was sent there", status=OK)
-        return target
-
-    def _send(
-        self, url: str, fields: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
-    ) -> HttpResponse:
-        request = resource_request(
-            url, api_version=self.api_version, fields=fields, headers={**self.headers, **(headers or {})}
-        )
-        through = self.http or installed_library()
-        return send(request, through=through, timeout=self.timeout, auth=self.auth)
-
-
-def _created(auth: FoxyAuth, answer: _Answer, on_token: OnToken | None) -> Created:
-    token = answer.nested_token()
-    return Created(token, auth.for_token(token, on_token=on_token), answer.url)
+def _created(auth: FoxyAuth, response: _CreateResponse, on_token: OnToken | None) -> Created:
+    return Created(response.token, auth.for_token(response.token, on_token=on_token), response.url)
 
 
 def _registration(
-    answer: _Answer, token: Token, api: _Api, *, redirect_uri: str | None, on_token: OnToken | None
+    api: _Api, response: _CreateResponse, on_token: OnToken | None, *, redirect_uri: str | None
 ) -> Registration:
-    credentials = _credentials(answer.fields)
-    if credentials is None:
-        # They stand in the client's own resource, too. Until they are here, the token is not to be lost.
-        hand_over(token, on_token, timeout=api.timeout)
-        credentials = _looked_up(answer, api.signed(token))
+    try:
+        credentials = _credentials(response.fields)
+    except (TypeError, ValueError):
+        deliver_token(response.token, on_token, timeout=api.timeout)  # what follows may fail
+        credentials = _find_credentials(api, response)
     client = OAuthClient(
         *credentials,
-        redirect_uri=redirect_uri if redirect_uri and is_redirect_uri(redirect_uri) else None,  # several are none
+        redirect_uri=redirect_uri if redirect_uri and is_redirect_uri(redirect_uri) else None,  # it may be several
         environment=api.environment,
         api_version=api.api_version,
         http=api.http,
         timeout=api.timeout,
     )
-    return Registration(client, token, client.auth(token, on_token=on_token), answer.url)
+    return Registration(client, response.token, client.auth(response.token, on_token=on_token), response.url)
 
 
-def _looked_up(answer: _Answer, api: _Api) -> tuple[str, str]:
-    """Find a new client's id and secret in its own resource."""
-    reason = "only printable ASCII can be sent, and an id without a colon"
+def _find_credentials(api: _Api, response: _CreateResponse) -> tuple[str, str]:
+    """Read a new client's id and secret from its own resource; a recorded response to its creation had neither."""
     try:
-        credentials = _credentials(api.follow(api.home(), "fx:client"))
-    except (RegistrationError, TokenUnavailableError) as error:
-        credentials, reason = None, str(error)
-    if credentials is None:
+        return _credentials(api.get("fx:client", headers={"Authorization": bearer(response.token)}))
+    except (TypeError, ValueError, RegistrationError, TokenUnavailableError) as error:
         message = (
-            f"the API has created {answer.url or 'it'}, and its token went to on_token, if there is one; but it tells "
-            f"no client id and secret of use ({reason}), so look in Foxy's admin"
+            f"the API created {response.url or 'it'}, and its token went to on_token, if there is one; but its client "
+            f"id and secret could not be read ({error}); look in Foxy's admin"
         )
-        raise RegistrationError(message, status=CREATED)
-    return credentials
+        raise RegistrationError(message, status=CREATED) from None
 
 
-def _credentials(fields: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Read a client's id and secret, if both are there and of use."""
-    try:
-        client_id, client_secret = fields["client_id"], fields["client_secret"]
-        check_credential("client_id", client_id)
-        check_credential("client_secret", client_secret)
-    except (KeyError, TypeError, ValueError):
-        return None
-    return client_id, client_secret
+def _credentials(fields: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the client id and secret; `TypeError` or `ValueError` if one of them is missing or cannot be sent."""
+    for name in ("client_id", "client_secret"):
+        check_credential(name, fields.get(name))
+    return fields["client_id"], fields["client_secret"]
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _CreateResponse:
+    """The resource that was created, its token and its address."""
+
+    fields: Mapping[str, Any] = field(repr=False)
+    token: Token
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    """Makes requests to the API, and finds addresses by their link relations."""
+
+    environment: Environment
+    api_version: str
+    http: object | None = field(repr=False)
+    timeout: float
+    auth: FoxyAuth | None = None
+
+    @classmethod
+    def of(cls, auth: FoxyAuth, on_token: OnToken | None) -> _Api:
+        """Return the API for requests with *auth*."""
+        check_callback(on_token)
+        if not isinstance(auth, FoxyAuth):
+            raise TypeError(f"auth takes the FoxyAuth of whoever creates something, not {kind(auth)}")
+        endpoint = endpoint_of(auth)
+        return cls(auth.environment, endpoint.api_version, endpoint.http, endpoint.timeout, auth)
+
+    def get(self, *relations: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+        """Return the API home, or the resource to which *relations* lead from there."""
+        resource = read_resource(self._send(self.environment.api, headers=headers))
+        for relation in relations:
+            resource = read_resource(self._send(self._linked(resource, relation), headers=headers))
+        return resource
+
+    def create(
+        self, *relations: str, fields: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> _CreateResponse:
+        """POST *fields* to the address to which *relations* lead from the API home."""
+        url = self._linked(self.get(*relations[:-1]), relations[-1])
+        asked_at = time.time()
+        response = self._send(url, {name: value for name, value in fields.items() if value is not None}, headers)
+        created = read_resource(response)
+        location = response.headers.get("location")
+        address = link(created, "self", base=url) or (absolute(location, base=url) if location else None)
+        try:
+            token = read_token(created.get("token") or created, asked_at=asked_at)  # an integration's is not nested
+        except (KeyError, TypeError, ValueError, AttributeError):
+            message = f"the API created {address or 'it'}, but its response has no token; look in Foxy's admin"
+            raise RegistrationError(message, status=CREATED) from None
+        return _CreateResponse(created, token, address)
+
+    def _linked(self, resource: Mapping[str, Any], relation: str) -> str:
+        url = link(resource, relation, base=self.environment.api)
+        if url is None:
+            message = f"the API offers no link {relation} here; does the token have the right scope?"
+            raise RegistrationError(message, status=OK)
+        if not self.environment.covers(url):
+            message = f"the API's link {relation} leads to another origin; nothing was sent there"
+            raise RegistrationError(message, status=OK)
+        return url
+
+    def _send(
+        self, url: str, fields: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+    ) -> HttpResponse:
+        request = resource_request(url, api_version=self.api_version, fields=fields, headers=headers)
+        return send_in_thread(request, through=self.http or installed_library(), timeout=self.timeout, auth=self.auth)

@@ -1,38 +1,38 @@
-"""The token: a value that is passed around, stored and compared."""
+"""`Token`, an access token and what belongs to it."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from math import isfinite
 from typing import Any, Self
 
 STORE_SCOPE = re.compile("store_id_([0-9]+)")
+VISIBLE_ASCII = re.compile("[!-~]+")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
     """
-    An access token and what belongs to it.
-
-    Secrets are left out of `repr` and `str`.
+    An access token and what belongs to it; `repr` and `str` show no secret.
 
     Attributes:
-        access_token: The text that goes behind `Bearer`.
+        access_token: The text after `Bearer`.
 
-        refresh_token: Buys the next access token; None if the grant has none (client credentials).
+        refresh_token: Gets the next access token; None if the grant has none (client credentials).
 
         expires_at: When the access token expires, in seconds since the epoch, UTC; None if unknown.
 
-        obtained_at: The moment before the token call left, in seconds since the epoch, UTC; None if unknown.
+        obtained_at: When the token request was about to be sent, in seconds since the epoch, UTC; None if unknown.
 
-        scope: The granted scopes, separated by blanks, as the provider wrote them.
+        scope: The granted scopes, separated by spaces, as the provider wrote them.
 
-        token_type: As the provider wrote it; compare without case.
+        token_type: As the provider wrote it; compare it without case.
 
     Raises:
-        TypeError, ValueError: A field has the wrong type, or the access token could not stand in a header.
+        TypeError, ValueError: A field has the wrong type, or a token could not be sent.
     """
 
     access_token: str = field(repr=False)
@@ -41,45 +41,43 @@ class Token:
     expires_at: float | None = None
     obtained_at: float | None = None
     scope: str = ""
-    token_type: str = "Bearer"  # noqa: S105 - a word of the protocol
+    token_type: str = "Bearer"  # noqa: S105 - not a secret
 
     def __post_init__(self) -> None:
-        for name in ("access_token", "scope", "token_type"):
-            _check_text(name, getattr(self, name))
-        if self.refresh_token is not None:
-            _check_text("refresh_token", self.refresh_token)
-            if any("\ud800" <= character <= "\udfff" for character in self.refresh_token):
-                raise ValueError("Token.refresh_token must be text that can be sent, without half characters")
+        for name in ("access_token", "scope", "token_type", "refresh_token"):
+            text = getattr(self, name)
+            if not isinstance(text, str) and (text is not None or name != "refresh_token"):
+                raise TypeError(f"Token.{name} must be text, not {type(text).__name__}")
         for name in ("expires_at", "obtained_at"):
             _check_instant(name, getattr(self, name))
-        if not self.access_token or not all("!" <= character <= "~" for character in self.access_token):
-            raise ValueError(
-                "Token.access_token must be visible ASCII characters without blanks (RFC 6749, appendix A.12)"
-            )
+        if not VISIBLE_ASCII.fullmatch(self.access_token):
+            raise ValueError("Token.access_token must be visible ASCII without whitespace (RFC 6749, appendix A.12)")
+        if self.refresh_token and SURROGATE.search(self.refresh_token):
+            raise ValueError("Token.refresh_token must not contain lone surrogates, which cannot be sent")
 
     @property
     def scopes(self) -> frozenset[str]:
-        """The granted scopes as a set: the order in `scope` means nothing (RFC 6749, section 3.3)."""
+        """The granted scopes as a set, because their order does not matter (RFC 6749, section 3.3)."""
         return frozenset(self.scope.split())
 
     @property
     def store_id(self) -> str | None:
-        """The number of the store that the token is for, from the scope `store_id_N`; None if it names none."""
+        """The number of the token's store, from the scope `store_id_N`; None if there is no such scope."""
         return min((found[1] for scope in self.scopes if (found := STORE_SCOPE.fullmatch(scope))), default=None)
 
     @property
     def life(self) -> float | None:
-        """Seconds from issue to expiry, or None if either is unknown."""
+        """Seconds from issue to expiry; None if either is unknown."""
         if self.expires_at is None or self.obtained_at is None:
             return None
         return self.expires_at - self.obtained_at
 
     def expired(self, now: float) -> bool:
-        """Tell whether the access token has truly expired at *now*, in seconds since the epoch."""
+        """Tell whether the access token has expired at *now*, in seconds since the epoch."""
         return self.expires_at is not None and now >= self.expires_at
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON values; `Token.from_dict` reads them back."""
+        """Return the fields as JSON values; `Token.from_dict` reads them."""
         return asdict(self)
 
     @classmethod
@@ -87,17 +85,15 @@ class Token:
         """
         Read what `to_dict` wrote, or a token dict that Authlib or requests-oauthlib users have stored.
 
-        A stored `expires_in` is ignored: it counts from a moment that the dict does not name, and would make an old
-        token look new.
-        Fields of others are ignored too.
+        A stored `expires_in` is ignored, because the dict does not say when it began. Unknown fields are ignored too.
 
         Raises:
-            TypeError, ValueError: The fields are not a token's; the message names the field, never its value.
+            TypeError, ValueError: A field is missing or wrong; the message names the field, never its value.
         """
         if not isinstance(fields, Mapping):
             raise TypeError(f"Token.from_dict takes a mapping, not {type(fields).__name__}")
         if "access_token" not in fields:
-            raise ValueError("these fields are no token: access_token is missing")
+            raise ValueError("Token.from_dict needs the field access_token")
         refresh_token = fields.get("refresh_token")
         scope: Any = fields.get("scope") or ""  # requests-oauthlib keeps a list
         return cls(
@@ -110,22 +106,17 @@ class Token:
         )
 
 
-def _check_text(name: str, text: object) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"Token.{name} must be text, not {type(text).__name__}")
-
-
 def _check_instant(name: str, instant: object) -> None:
     if instant is None:
         return
     if isinstance(instant, bool) or not isinstance(instant, int | float):
         raise TypeError(f"Token.{name} must be seconds since the epoch, not {type(instant).__name__}")
-    if not isfinite(instant):
+    if not abs(instant) <= sys.float_info.max:  # not a number, infinite, or a huge integer
         raise ValueError(f"Token.{name} must be a finite number of seconds since the epoch")
 
 
 def _instant(name: str, value: Any) -> Any:
-    """Read an instant that may have been stored as text; what is no number at all is left for `Token` to refuse."""
+    """Read an instant that may be stored as text; `Token` refuses values of other types."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,4 +1,4 @@
-"""The authorization request, and every answer that may come back: values alone, no provider."""
+"""The authorization request, and the responses that may come back: values alone, no provider."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from foxy_auth import (
     STORE_FULL_ACCESS,
     USER_FULL_ACCESS,
     AuthorizationError,
+    AuthorizationRequest,
     Environment,
     OAuthClient,
-    _authorization,
 )
 from foxy_auth._oauth.authorization import read_authorization_response
 
@@ -46,8 +46,13 @@ def client(environment: Environment = PRODUCTION) -> OAuthClient:
     return OAuthClient(CLIENT_ID, SECRET, redirect_uri=REDIRECT_URI, environment=environment)
 
 
+def request(scope: str = STORE_FULL_ACCESS, **options: bool) -> AuthorizationRequest:
+    """Return an authorization request."""
+    return client().authorization_request(scope, **options)
+
+
 def parameters(url: str) -> dict[str, str]:
-    """Return the parameters of an address, each of which stands there once."""
+    """Return the query parameters of *url*, none of which is repeated."""
     pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, strict_parsing=True)
     assert len(dict(pairs)) == len(pairs)
     return dict(pairs)
@@ -65,137 +70,93 @@ def parameters(url: str) -> dict[str, str]:
         pytest.param(
             Environment(api="https://api.foxycart.com", authorization_endpoint="https://id.example/a"),
             "https://id.example/a",
-            id="overridden",
+            id="another",
         ),
     ],
 )
 def test_users_are_forwarded_to_the_environments_endpoint(environment: Environment, endpoint: str) -> None:
     """3P: "Your application should forward users to the following URL"."""
-    url = client(environment).authorization_request(STORE_FULL_ACCESS).url
-
-    assert url.partition("?")[0] == endpoint
+    assert client(environment).authorization_request(STORE_FULL_ACCESS).url.partition("?")[0] == endpoint
 
 
 def test_the_request_has_the_four_required_parameters_and_no_other() -> None:
-    """3P: response_type is "code", client_id, scope and state are required; nothing undocumented is sent unasked."""
-    request = client().authorization_request(STORE_FULL_ACCESS)
+    """3P: response_type is "code", client_id, scope and state are required; nothing undocumented is sent."""
+    asked = request()
 
-    assert parameters(request.url) == {
+    assert asked.code_verifier is None
+    assert parameters(asked.url) == {
         "response_type": "code",
         "client_id": CLIENT_ID,
         "scope": "store_full_access",
-        "state": request.state,
+        "state": asked.state,
     }
 
 
-@pytest.mark.parametrize(
-    "scope",
-    [
-        pytest.param(STORE_FULL_ACCESS, id="a store"),
-        pytest.param(USER_FULL_ACCESS, id="a user account"),
-        pytest.param(CLIENT_FULL_ACCESS, id="a client"),
-        pytest.param("carts_read transactions_resend", id="granular"),
-        pytest.param("sch\u00f6n & neu", id="whatever else"),
-    ],
-)
-def test_any_scope_can_be_asked_for(scope: str) -> None:
-    """3P: the scope is store_full_access or user_full_access; others pass too, for there are granular ones."""
-    assert parameters(client().authorization_request(scope).url)["scope"] == scope
-
-
-def test_the_scopes_are_named_as_the_provider_names_them() -> None:
-    """TERM: "There are currently three different scopes"."""
+def test_any_scope_can_be_asked_for() -> None:
+    """3P, TERM: the three scopes are named as the provider names them; others can be asked for too."""
     assert (CLIENT_FULL_ACCESS, USER_FULL_ACCESS, STORE_FULL_ACCESS) == (
         "client_full_access",
         "user_full_access",
         "store_full_access",
     )
+    for scope in (USER_FULL_ACCESS, "carts_read transactions_resend", "sch\u00f6n & neu"):
+        assert parameters(request(scope).url)["scope"] == scope
 
 
 @pytest.mark.parametrize("scope", [None, "", "  ", ["store_full_access"]], ids=repr)
 def test_a_request_without_a_scope_is_refused_at_once(scope: Any) -> None:
-    """R24: the provider's "you specify a scope parameter" is told before anybody is sent there."""
+    """R24: the scope, which the provider requires, is missed before a user is sent there."""
     with pytest.raises(ValueError, match="store_full_access"):
-        client().authorization_request(scope)
+        request(scope)
 
 
-def test_each_request_has_a_state_of_its_own() -> None:
-    """3P: the state is "a unique randomly generated string for this request"."""
-    states = {client().authorization_request(STORE_FULL_ACCESS).state for _ in range(100)}
-
-    assert len(states) == 100
-
-
-def test_the_state_comes_from_the_systems_randomness(monkeypatch: pytest.MonkeyPatch) -> None:
-    """RFC 6749, section 10.10: 48 letters and digits, which no seeded generator can foretell."""
+def test_each_request_has_an_unpredictable_state() -> None:
+    """3P: "a unique randomly generated string for this request"; 48 characters that no seed reproduces."""
     import random
 
     random.seed(1)
-    first = client().authorization_request(STORE_FULL_ACCESS).state
+    states = [request().state]
     random.seed(1)
-    second = client().authorization_request(STORE_FULL_ACCESS).state
+    states += [request().state for _ in range(99)]
 
-    assert first != second
-    assert re.fullmatch(r"[0-9A-Za-z]{48}", first)
+    assert len(set(states)) == 100
+    assert all(re.fullmatch("[0-9A-Za-z]{48}", state) for state in states)
 
 
-@pytest.mark.parametrize(
-    "endpoint",
-    [
-        pytest.param("https://id.example/authorize?lang=de&brand=a%26b", id="query"),
-        pytest.param("https://id.example/authorize?lang=de&brand=a%26b#top", id="query and fragment"),
-    ],
-)
-def test_the_endpoints_own_query_is_kept(endpoint: str) -> None:
-    """RFC 6749, section 3.1: a query of the endpoint's own "MUST be retained"."""
+@pytest.mark.parametrize("fragment", ["", "#top"])
+def test_the_endpoints_own_query_is_kept(fragment: str) -> None:
+    """RFC 6749, section 3.1: the query of an endpoint "MUST be retained"."""
+    endpoint = f"https://id.example/authorize?lang=de&brand=a%26b{fragment}"
     environment = Environment(api="https://api.foxycart.com", authorization_endpoint=endpoint)
-    request = client(environment).authorization_request(STORE_FULL_ACCESS)
+    sent = parameters(client(environment).authorization_request(STORE_FULL_ACCESS).url)
 
-    assert parameters(request.url) == {
-        "lang": "de",
-        "brand": "a&b",
-        "response_type": "code",
-        "client_id": CLIENT_ID,
-        "scope": STORE_FULL_ACCESS,
-        "state": request.state,
-    }
+    assert (sent["lang"], sent["brand"], sent["response_type"]) == ("de", "a&b", "code")
 
 
 def test_the_redirect_uri_is_sent_when_asked_for() -> None:
-    """RFC 6749, section 4.1.1: redirect_uri is optional; a client that wants it sent gets it sent exactly."""
-    request = client().authorization_request(STORE_FULL_ACCESS, send_redirect_uri=True)
-
-    assert parameters(request.url)["redirect_uri"] == REDIRECT_URI
-
-
-def test_no_redirect_uri_to_send() -> None:
-    """R24: whoever wants the redirect URI sent has to give one."""
+    """RFC 6749, section 4.1.1: redirect_uri is optional, and R24: whoever wants it sent must have given it."""
+    assert parameters(request(send_redirect_uri=True).url)["redirect_uri"] == REDIRECT_URI
     with pytest.raises(ValueError, match="redirect_uri"):
         OAuthClient(CLIENT_ID, SECRET).authorization_request(STORE_FULL_ACCESS, send_redirect_uri=True)
 
 
 def test_pkce_sends_the_hash_of_the_verifier() -> None:
-    """RFC 7636, sections 4.1 to 4.3: the challenge is the verifier's SHA-256, and the verifier stays here."""
-    request = client().authorization_request(STORE_FULL_ACCESS, pkce=True)
-    assert request.code_verifier is not None
-    challenge = urlsafe_b64encode(sha256(request.code_verifier.encode()).digest()).rstrip(b"=").decode()
+    """RFC 7636, sections 4.1 to 4.3: the challenge is the verifier's SHA-256, and the verifier is not sent."""
+    asked = request(pkce=True)
+    assert asked.code_verifier is not None
+    challenge = urlsafe_b64encode(sha256(asked.code_verifier.encode()).digest()).rstrip(b"=").decode()
 
-    assert parameters(request.url)["code_challenge"] == challenge
-    assert parameters(request.url)["code_challenge_method"] == "S256"
-    assert re.fullmatch(r"[0-9A-Za-z._~-]{43,128}", request.code_verifier)
-    assert request.code_verifier not in request.url
-
-
-def test_no_pkce_unless_asked_for() -> None:
-    """The provider's page does not speak of PKCE, so it is off by default."""
-    assert client().authorization_request(STORE_FULL_ACCESS).code_verifier is None
+    assert parameters(asked.url)["code_challenge"] == challenge
+    assert parameters(asked.url)["code_challenge_method"] == "S256"
+    assert re.fullmatch(r"[0-9A-Za-z._~-]{43,128}", asked.code_verifier)
+    assert asked.code_verifier not in asked.url
 
 
 def test_a_request_shows_no_secret() -> None:
-    """R23: neither state nor verifier stand in a request's repr, and so in no log."""
-    request = client().authorization_request(STORE_FULL_ACCESS, pkce=True)
+    """R23: a request's repr contains neither state nor verifier."""
+    asked = request(pkce=True)
 
-    assert repr(request) == str(request) == "<AuthorizationRequest to https://my.foxycart.com/authorize>"
+    assert repr(asked) == str(asked) == "<AuthorizationRequest to https://my.foxycart.com/authorize>"
 
 
 # --- the provider's table of errors ----------------------------------------------------------------------------------
@@ -239,21 +200,21 @@ PAGE_ROWS = [
 @pytest.mark.parametrize(("error", "description", "action"), PAGE_ROWS)
 def test_each_row_of_the_pages_table_tells_the_action_required(error: str, description: str, action: str) -> None:
     """3P, "Possible error responses": each error says what it is, and the action that the page requires."""
-    answer = f"{REDIRECT_URI}?{urlencode({'error': error, 'error_description': description, 'state': STATE})}"
+    response = f"{REDIRECT_URI}?{urlencode({'error': error, 'error_description': description, 'state': STATE})}"
     with pytest.raises(AuthorizationError) as caught:
-        read_authorization_response(answer, state=STATE)
+        read_authorization_response(response, state=STATE)
 
     assert (caught.value.error, caught.value.description) == (error, description)
     assert str(caught.value) == f"{error}: {description}; {action}"
 
 
 def test_the_row_about_the_missing_state_comes_without_a_state() -> None:
-    """The one error that is about a missing state brings none back, and is told all the same."""
-    answer = {"error": "invalid_request", "error_description": "The state parameter is required"}
+    """3P: the error about a missing state is told although it brings no state back."""
+    response = {"error": "invalid_request", "error_description": "The state parameter is required"}
     with pytest.raises(AuthorizationError) as caught:
-        read_authorization_response(answer, state=STATE)
+        read_authorization_response(response, state=STATE)
 
-    assert (caught.value.error, caught.value.description) == tuple(answer.values())
+    assert (caught.value.error, caught.value.description) == tuple(response.values())
 
 
 @pytest.mark.parametrize(
@@ -273,132 +234,89 @@ def test_the_row_about_the_missing_state_comes_without_a_state() -> None:
             id="another description",
         ),
         pytest.param("server_error", "Boom", "server_error: Boom; begin a new authorization", id="another error"),
-        pytest.param("x" * 5000, None, f"{'x' * 300}; begin a new authorization", id="endless"),
+        pytest.param("x" * 5000, None, f"{'x' * 300}; begin a new authorization", id="very long"),
         pytest.param("a\r\nb\x1b[2J", None, "a  b [2J; begin a new authorization", id="control characters"),
     ],
 )
 def test_errors_that_the_page_does_not_know(error: str, description: str | None, message: str) -> None:
     """3P: "Your application should handle an error response appropriately", whatever it is."""
-    answer = {"error": error, "state": STATE} | ({"error_description": description} if description else {})
+    response = {"error": error, "state": STATE, "code": CODE, "error_description": description}
     with pytest.raises(AuthorizationError) as caught:
-        read_authorization_response(answer, state=STATE)
+        read_authorization_response(response, state=STATE)
 
     assert str(caught.value) == message
     assert caught.value.description == description
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        pytest.param({"code": CODE + "\ud800", "state": STATE}, id="mapping"),
-        pytest.param(f"{REDIRECT_URI}?code={CODE}\udcff&state={STATE}", id="URL"),
-    ],
-)
-def test_a_code_of_half_characters_is_no_code(answer: Any) -> None:
-    """R23: a code that cannot be sent is told as such, and stands neither in the error nor in what led to it."""
-    with pytest.raises(AuthorizationError, match="code is broken; begin a new authorization") as caught:
-        client().fetch_token(answer, state=STATE)
-
-    assert caught.value.error == "invalid_response"
-    assert CODE not in repr(caught.value) + repr(caught.value.__context__)
-
-
-def test_an_error_beside_a_code_is_an_error() -> None:
-    """A code that came with an error is not used."""
-    with pytest.raises(AuthorizationError, match="access_denied"):
-        read_authorization_response({"code": CODE, "state": STATE, "error": "access_denied"}, state=STATE)
-
-
 # --- the state -----------------------------------------------------------------------------------------------------
 
-FORGED = [
-    pytest.param(STATE, "AnotherState", id="another"),
-    pytest.param(STATE, STATE[:-1], id="cut short"),
-    pytest.param(STATE, STATE + "x", id="longer"),
-    pytest.param(STATE, STATE.swapcase(), id="case"),
-    pytest.param(STATE, "", id="blank"),
-    pytest.param(STATE, None, id="missing"),
-    pytest.param(STATE, "\udcff", id="no text at all"),
-    pytest.param(None, STATE, id="session expired"),
-    pytest.param(None, None, id="session expired and none sent"),
-    pytest.param("", "", id="blank on both sides"),
-    pytest.param("None", None, id="the word None"),
-]
 
-
-@pytest.mark.parametrize(("kept", "sent"), FORGED)
 @pytest.mark.parametrize(
-    "rest",
+    ("kept", "sent"),
     [
-        pytest.param({"code": CODE}, id="code"),
-        pytest.param({}, id="nothing"),
-        pytest.param({"error": "access_denied"}, id="error"),
+        pytest.param(STATE, "AnotherState", id="another"),
+        pytest.param(STATE, STATE[:-1], id="cut off"),
+        pytest.param(STATE, STATE + "x", id="longer"),
+        pytest.param(STATE, STATE.swapcase(), id="case"),
+        pytest.param(STATE, "", id="empty"),
+        pytest.param(STATE, None, id="missing"),
+        pytest.param(STATE, "\udcff", id="lone surrogate"),
+        pytest.param(None, STATE, id="session expired"),
+        pytest.param(None, None, id="session expired and none sent"),
+        pytest.param("", "", id="empty on both sides"),
+        pytest.param("None", None, id="the word None"),
     ],
 )
-def test_another_state_aborts_before_anything_else(kept: str | None, sent: str | None, rest: dict[str, str]) -> None:
-    """3P: "If the state value received does not match what you passed […], you should abort"."""
-    answer = rest if sent is None else {**rest, "state": sent}
-    with pytest.raises(AuthorizationError) as caught:
-        read_authorization_response(answer, state=kept)
+def test_another_state_aborts_before_anything_else(kept: str | None, sent: str | None) -> None:
+    """3P: "If the state value received does not match what you passed […], you should abort"; R23: untold."""
+    for rest in ({"code": CODE}, {}, {"error": "access_denied"}):
+        response = rest if sent is None else {**rest, "state": sent}
+        with pytest.raises(AuthorizationError, match="abort, and begin a new authorization") as caught:
+            read_authorization_response(response, state=kept)
 
-    assert caught.value.error == "state_mismatch"
-    assert "abort, and begin a new authorization" in str(caught.value)
+        assert caught.value.error == "state_mismatch"
+        assert not [secret for secret in (CODE, STATE, "AnotherState") if secret in repr(caught.value)]
 
 
 def test_the_state_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time that the comparison takes tells nothing of the state: `hmac.compare_digest` alone decides."""
+    """3P: `hmac.compare_digest` alone compares the states, so that the time it takes reveals nothing."""
     compared: list[tuple[bytes, bytes]] = []
 
     def compare(one: bytes, other: bytes) -> bool:
         compared.append((one, other))
         return True
 
-    monkeypatch.setattr(_authorization, "compare_digest", compare)
+    monkeypatch.setattr("foxy_auth._oauth.authorization.compare_digest", compare)
     code = read_authorization_response({"code": CODE, "state": "x"}, state=STATE)
 
     assert compared == [(STATE.encode(), b"x")]
     assert code == CODE
 
 
-@pytest.mark.parametrize("state", [b"bytes", 7, ["list"]], ids=repr)
-def test_a_state_that_is_no_text_is_wrong_use(state: Any) -> None:
-    """R24: whoever hands over something else than the kept state is told so, and not that the answer is forged."""
-    with pytest.raises(TypeError, match="state takes the state of the request as text"):
-        read_authorization_response({"code": CODE, "state": STATE}, state=state)
-
-
-def test_no_error_tells_the_state_or_the_code() -> None:
-    """R23: an answer that is refused leaves neither its state, nor the kept one, nor its code in the error."""
-    with pytest.raises(AuthorizationError) as caught:
-        read_authorization_response({"code": CODE, "state": "FakeForgedState"}, state=STATE)
-
-    assert not [secret for secret in (CODE, STATE, "FakeForgedState") if secret in repr(caught.value)]
-
-
 @pytest.mark.parametrize("error", ["access_denied", "server_error", f"odd_{STATE}"])
-def test_a_reported_error_that_repeats_state_and_code_is_told_without_them(error: str) -> None:
-    """R23: what the provider's page says of an error is shown, but for the secrets of this answer."""
-    answer = {"error": error, "error_description": f"No {STATE} for {CODE}.", "state": STATE, "code": CODE}
+def test_a_reported_error_is_told_without_state_and_code(error: str) -> None:
+    """R23: the provider's texts are shown without the secrets of this response."""
+    response = {"error": error, "error_description": f"No {STATE} for {CODE}.", "state": STATE, "code": CODE}
     with pytest.raises(AuthorizationError, match=r"No \[hidden\] for \[hidden\]\.; ") as caught:
-        read_authorization_response(answer, state=STATE)
+        read_authorization_response(response, state=STATE)
 
     assert caught.value.description == "No [hidden] for [hidden]."
     assert caught.value.error == error.replace(STATE, "[hidden]")
     assert not [secret for secret in (STATE, CODE) if secret in str(caught.value)]
 
 
-def test_a_short_state_does_not_hide_the_words_of_the_page() -> None:
-    """The errors of the provider's page are told in its words, whatever a state is."""
-    answer = {"error": "access_denied", "error_description": "The user denied access to your application", "state": "s"}
-    with pytest.raises(AuthorizationError, match=r"^access_denied: The user denied access to your application; "):
-        read_authorization_response(answer, state="s")
+def test_a_short_state_hides_no_text_of_the_page() -> None:
+    """3P: the texts of the provider's table are shown although a state happens to be part of them."""
+    text = "The user denied access to your application"
+    response = {"error": "access_denied", "error_description": text, "state": "s"}
+    with pytest.raises(AuthorizationError, match=f"^access_denied: {text}; "):
+        read_authorization_response(response, state="s")
 
 
-# --- the shapes in which an answer comes ---------------------------------------------------------------------------
+# --- the forms in which a response comes ---------------------------------------------------------------------------
 
-ANSWER = {"code": CODE, "state": STATE}
-QUERY = urlencode(ANSWER)
-AWKWARD_STATE = "a?b=c&d#e/\u00fc+ %"
+RESPONSE = {"code": CODE, "state": STATE}
+QUERY = urlencode(RESPONSE)
 
 
 def django_query(query: str) -> django.http.QueryDict:
@@ -419,7 +337,7 @@ def tornado_query(query: str) -> dict[str, list[bytes]]:
 
 
 class AllValues(dict[str, str]):
-    """A mapping as aiohttp and Pyramid have it: `getall` gives every value, and names may come twice."""
+    """A mapping like aiohttp's and Pyramid's, whose `getall` returns every value of a repeated name."""
 
     def __init__(self, query: str) -> None:
         """Read *query*."""
@@ -431,7 +349,7 @@ class AllValues(dict[str, str]):
         return [value for one, value in self._pairs if one == name]
 
 
-SHAPES: list[Any] = [
+FORMS: list[Any] = [
     pytest.param(lambda query: f"{REDIRECT_URI}?{query}", id="URL"),
     pytest.param(lambda query: f"{REDIRECT_URI}?{query}#_=_", id="URL with a fragment"),
     pytest.param(lambda query: f"{REDIRECT_URI};v=1?{query}", id="URL with a path parameter"),
@@ -450,119 +368,108 @@ SHAPES: list[Any] = [
     pytest.param(tornado_query, id="Tornado"),
     pytest.param(lambda query: {"error": None, "error_description": None, **dict(parse_qsl(query))}, id="FastAPI"),
 ]
+UNREPEATED = {"dict", "FastAPI"}  # forms that cannot hold a name twice
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_of_an_answer_is_read(shape: Callable[[str], Any]) -> None:
-    """3P: "The endpoint will be passed two GET parameters", in whatever shape the web framework gives them."""
-    assert read_authorization_response(shape(QUERY), state=STATE) == CODE
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_a_response_is_read(form: Callable[[str], Any]) -> None:
+    """3P: "The endpoint will be passed two GET parameters", in whatever form the web framework gives them."""
+    awkward = "a?b=c&d#e/\u00fc+ %"
+
+    assert read_authorization_response(form(QUERY), state=STATE) == CODE
+    assert read_authorization_response(form(urlencode({**RESPONSE, "state": awkward})), state=awkward) == CODE
+    # RFC 3986, section 3.4: slashes and question marks need no escape in a query.
+    for rest in ("x=a?b", "iss=https://as.example/?t=1", "to=//as.example/?a&b=/?c"):
+        for query in (f"code=4/abc&state={STATE}&{rest}", f"{rest}&code=4/abc&state={STATE}"):
+            assert read_authorization_response(form(query), state=STATE) == "4/abc"
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_keeps_awkward_characters(shape: Callable[[str], Any]) -> None:
-    """An application's own state comes back as it was, in every shape."""
-    query = urlencode({"code": CODE, "state": AWKWARD_STATE})
-
-    assert read_authorization_response(shape(query), state=AWKWARD_STATE) == CODE
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_shape_brings_errors(shape: Callable[[str], Any]) -> None:
-    """A denial is one in every shape, its blanks spelt as plus signs."""
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_brings_errors(form: Callable[[str], Any]) -> None:
+    """3P: a denial is one in every form, its spaces written as plus signs."""
     query = f"error=access_denied&error_description=The+user+denied+access+to+your+application&state={STATE}"
     with pytest.raises(AuthorizationError) as caught:
-        read_authorization_response(shape(query), state=STATE)
+        read_authorization_response(form(query), state=STATE)
 
     assert caught.value.description == "The user denied access to your application"
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("rest", ["x=a?b", "iss=https://as.example/?t=1", "to=//as.example/?a&b=/?c"])
-def test_every_shape_may_hold_slashes_and_question_marks(shape: Callable[[str], Any], rest: str) -> None:
-    """RFC 3986, section 3.4: a query may hold both as they are, wherever they stand in it."""
-    for query in (f"code=4/abc&state={STATE}&{rest}", f"{rest}&code=4/abc&state={STATE}"):
-        assert read_authorization_response(shape(query), state=STATE) == "4/abc"
+@pytest.mark.parametrize("form", [form for form in FORMS if form.id not in UNREPEATED])
+def test_a_repeated_parameter_is_refused(form: Callable[[str], Any]) -> None:
+    """RFC 6749, section 3.1: parameters "MUST NOT be included more than once", whichever a framework would pick."""
+    for name, repeated in {
+        "code": f"code={CODE}",
+        "state": f"state={quote(STATE)}",
+        "error": "error=x&error=y",
+    }.items():
+        with pytest.raises(AuthorizationError, match=f"repeats the parameter {name}") as caught:
+            read_authorization_response(form(f"{QUERY}&{repeated}"), state=STATE)
+
+        assert caught.value.error == "invalid_response"
 
 
 @pytest.mark.parametrize(
     "place",
-    ["localhost:8910/callback", "LOCALHOST", "/callback;v=1", "example.app:/callback;v=1", "HTTP://[x", "http://[::1"],
+    [
+        "localhost:8910/callback",
+        "LOCALHOST",
+        "/callback;v=1",
+        "example.app:/callback;v=1",
+        "HTTP://[x",
+        "http://[::1",
+        f"{REDIRECT_URI}?tag=a&tag=b&",  # a redirect URI may have a query of its own
+    ],
 )
 def test_an_address_need_not_be_a_whole_one(place: str) -> None:
-    """What stands before the query does not count, whether it is an address or not."""
+    """Text before the query does not matter, whether it is an address or not, nor does a fragment after it."""
+    separator = "" if place.endswith("&") else "?"
     for fragment in ("", "#_=_", "#/a?b=c"):
-        assert read_authorization_response(f"{place}?{QUERY}{fragment}", state=STATE) == CODE
-
-
-def test_a_query_keeps_no_fragment() -> None:
-    """A fragment is no part of the last parameter, in a query alone neither."""
-    assert read_authorization_response(f"{QUERY}#_=_", state=STATE) == CODE
-
-
-ONCE = {"dict", "FastAPI"}  # shapes that cannot hold a name twice
-
-
-@pytest.mark.parametrize("name", ["code", "state", "error"])
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape.id not in ONCE])
-def test_a_parameter_that_comes_twice_is_a_forgery(shape: Callable[[str], Any], name: str) -> None:
-    """RFC 6749, section 3.1: parameters "MUST NOT be included more than once", whichever one a framework would pick."""
-    query = f"{QUERY}&error=&{name}={quote(ANSWER.get(name, ''))}"
-    if name == "error":
-        query = f"{QUERY}&error=x&error=y"
-    with pytest.raises(AuthorizationError) as caught:
-        read_authorization_response(shape(query), state=STATE)
-
-    assert caught.value.error == "invalid_response"
-    assert name in str(caught.value)
-
-
-def test_the_redirect_uris_own_query_may_say_anything() -> None:
-    """A redirect URI may have a query of its own, in which names may come twice."""
-    assert read_authorization_response(f"{REDIRECT_URI}?tag=a&tag=b&{QUERY}", state=STATE) == CODE
+        assert read_authorization_response(f"{place}{separator}{QUERY}{fragment}", state=STATE) == CODE
+        assert read_authorization_response(f"{QUERY}{fragment}", state=STATE) == CODE
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("response", "error"),
     [
-        pytest.param({"state": STATE}, id="missing"),
-        pytest.param({"state": STATE, "code": ""}, id="blank"),
-        pytest.param({"state": STATE, "code": None}, id="None"),
-        pytest.param({"state": [STATE], "code": []}, id="empty list"),
-        pytest.param(f"{REDIRECT_URI}?state={STATE}", id="URL"),
-        pytest.param(f"{REDIRECT_URI}?state={STATE}&error=&code=", id="URL with blanks"),
+        pytest.param({"state": STATE}, "missing_code", id="missing"),
+        pytest.param({"state": STATE, "code": ""}, "missing_code", id="empty"),
+        pytest.param({"state": STATE, "code": None}, "missing_code", id="None"),
+        pytest.param({"state": [STATE], "code": []}, "missing_code", id="empty list"),
+        pytest.param(f"{REDIRECT_URI}?state={STATE}", "missing_code", id="URL"),
+        pytest.param(f"{REDIRECT_URI}?state={STATE}&error=&code=", "missing_code", id="empty in a URL"),
+        pytest.param({"code": CODE + "\ud800", "state": STATE}, "invalid_response", id="lone surrogate"),
+        pytest.param(f"{REDIRECT_URI}?code={CODE}\udcff&state={STATE}", "invalid_response", id="and in a URL"),
     ],
 )
-def test_an_answer_without_a_code(answer: Any) -> None:
-    """An answer of the right state that has neither code nor error says so, and that one has to start over."""
+def test_a_response_without_a_usable_code(response: Any, error: str) -> None:
+    """R23: a response with neither a code that can be sent nor an error says so, without the code."""
     with pytest.raises(AuthorizationError, match="begin a new authorization") as caught:
-        read_authorization_response(answer, state=STATE)
+        read_authorization_response(response, state=STATE)
 
-    assert caught.value.error == "missing_code"
+    assert caught.value.error == error
+    assert CODE not in repr(caught.value) + repr(caught.value.__context__)
 
 
-def test_an_answer_that_is_cut_off_is_never_taken_for_whole() -> None:
-    """Wherever an address is cut off, its state is missing or wrong, or its code is, and nobody is sent a token."""
-    url = f"{REDIRECT_URI}?{urlencode({'code': CODE, 'state': STATE})}"
-    accepted = []
+def test_a_url_that_is_cut_off_is_never_accepted() -> None:
+    """3P: wherever a URL is cut off, its state is missing or wrong, or its code is."""
+    url = f"{REDIRECT_URI}?{QUERY}"
     for length in range(len(url)):
-        try:
+        with pytest.raises(AuthorizationError):
             read_authorization_response(url[:length], state=STATE)
-        except AuthorizationError:
-            continue
-        accepted.append(url[:length])
-
-    assert accepted == []
 
 
-@pytest.mark.parametrize("answer", [None, 7, b"code=x", ["code"], object()], ids=lambda value: type(value).__name__)
-def test_something_else_than_an_answer_is_wrong_use(answer: Any) -> None:
-    """R24: what is neither text nor a mapping is refused at once."""
+@pytest.mark.parametrize("response", [None, 7, b"code=x", ["code"], object()], ids=lambda value: type(value).__name__)
+def test_an_argument_of_another_type_is_wrong_use(response: Any) -> None:
+    """R24: a response that is neither text nor a mapping is refused at once, and so is a state that is not text."""
     with pytest.raises(TypeError, match="takes a URL as text, or the parameters of its query"):
-        read_authorization_response(answer, state=STATE)
+        read_authorization_response(response, state=STATE)
+    if response is not None:
+        with pytest.raises(TypeError, match="state takes the state of the request as text"):
+            read_authorization_response(RESPONSE, state=response)
 
 
 @given(st.text() | st.dictionaries(st.text(), st.text() | st.none() | st.lists(st.text()) | st.binary()))
-def test_no_answer_is_accepted_without_the_state(answer: Any) -> None:
-    """Whatever a forger sends, it is an `AuthorizationError` and nothing else."""
+def test_no_response_is_accepted_without_the_state(response: Any) -> None:
+    """3P: whatever a forger sends, it is an `AuthorizationError`."""
     with pytest.raises(AuthorizationError):
-        read_authorization_response(answer, state=STATE)
+        read_authorization_response(response, state=STATE)

@@ -1,9 +1,8 @@
-"""Registering: clients, users, stores and integrations, each by the token of the one before."""
+"""Registering clients and creating users, stores and integrations, each with the token of the one before."""
 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -18,8 +17,8 @@ import httpx
 import httpx2
 import pytest
 import requests
-from browser import Browser
-from maze import Maze
+from support.browser import Browser
+from support.opaque_addresses import OpaqueAddresses
 
 from foxy_auth import (
     STORE_FULL_ACCESS,
@@ -48,8 +47,7 @@ if TYPE_CHECKING:
 
     from foxy_auth.emulator import Emulator
 
-PATIENCE = 30.0  # seconds for an answer
-VERSION = {"FOXY-API-VERSION": "1"}
+TIMEOUT = 30.0  # seconds for a response
 
 CLIENT: dict[str, Any] = {
     "redirect_uri": "https://www.example.com/oauth",
@@ -78,7 +76,7 @@ STORE: dict[str, Any] = {
 
 
 def register(foxy: Emulator, **options: Any) -> Registration:
-    """Register a client with what is required, unless told otherwise."""
+    """Register a client with the required fields, unless *options* replace them."""
     return register_client(**{**CLIENT, "environment": foxy.environment, **options})
 
 
@@ -96,14 +94,14 @@ def auth_of(foxy: Emulator, scope: str) -> FoxyAuth:
 
 def get(auth: FoxyAuth, url: str) -> dict[str, Any]:
     """Get a resource."""
-    answer = requests.get(url, auth=auth, timeout=PATIENCE)
-    assert answer.ok, answer.text
-    return dict(answer.json())
+    response = requests.get(url, auth=auth, timeout=TIMEOUT)
+    assert response.ok, response.text
+    return dict(response.json())
 
 
-def follow(auth: FoxyAuth, *relations: str) -> dict[str, Any]:
-    """Get what the API home links to by the first relation, what that links to by the second, and so on."""
-    resource = get(auth, auth._environment.api)
+def follow(foxy: Emulator, auth: FoxyAuth, *relations: str) -> dict[str, Any]:
+    """Get the resource to which *relations* lead from the API home."""
+    resource = get(auth, foxy.url)
     for relation in relations:
         resource = get(auth, resource["_links"][relation]["href"])
     return resource
@@ -115,30 +113,23 @@ def follow(auth: FoxyAuth, *relations: str) -> dict[str, Any]:
 @pytest.mark.parametrize("prefix", ["widgetsco", "Widgets-Co_2.0", "w"])
 def test_a_client_id_is_a_prefix_and_thirty_random_characters(prefix: str) -> None:
     """TERM: "you would append a random string of characters after your prefix", 30 letters and digits of them."""
-    assert re.fullmatch(re.escape(prefix) + "[0-9a-zA-Z]{30}", new_client_id(prefix))
-
-
-def test_client_ids_are_unique() -> None:
-    """TERM: "To ensure the ID's are still unqiue" - and, other than PHP's rand, not to be foretold."""
     import random
 
     random.seed(1)
-    first = new_client_id("w")
+    ids = [new_client_id(prefix)]
     random.seed(1)
+    ids += [new_client_id(prefix) for _ in range(200)]
 
-    assert len({first, *(new_client_id("w") for _ in range(1000))}) == 1001
-
-
-def test_client_ids_use_every_character_of_the_page() -> None:
-    """TERM: the characters are 0-9, a-z and A-Z, and all of them are used."""
-    used = set("".join(new_client_id("w").removeprefix("w") for _ in range(200)))
-
-    assert used == set("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert len(set(ids)) == 201
+    assert {len(one) for one in ids} == {len(prefix) + 30}
+    assert {character for one in ids for character in one.removeprefix(prefix)} == {
+        *"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    }
 
 
-@pytest.mark.parametrize("prefix", [None, b"w", 7, "", "a:b", "a b", "\u00e9", "a/b", "\u0663"], ids=repr)
-def test_a_prefix_that_would_not_do(prefix: Any) -> None:
-    """R24: a colon would break Basic authentication, and a blank or an accent other things."""
+@pytest.mark.parametrize("prefix", [None, b"w", 7, "", "a:b", "a b", "\u00e9", "a/b", "\u0663", "w\n"], ids=repr)
+def test_an_unusable_prefix(prefix: Any) -> None:
+    """R24: a colon would break Basic authentication; other characters are refused as well."""
     with pytest.raises((TypeError, ValueError), match="prefix takes"):
         new_client_id(prefix)
 
@@ -153,7 +144,7 @@ def test_registering_a_client(foxy: Emulator, library: Callable[[], Any]) -> Non
     """TERM: a client stores "identifying information about your integration"; it comes with id, secret and token."""
     with library() as http:
         made = register(foxy, http=http, **FURTHER)
-        kept = follow(made.auth, "fx:client")
+        kept = follow(foxy, made.auth, "fx:client")
 
     assert {name: kept[name] for name in [*CLIENT, *FURTHER]} == CLIENT | FURTHER
     assert (kept["client_id"], kept["client_secret"]) == (made.client.client_id, made.client.client_secret)
@@ -165,7 +156,7 @@ def test_registering_a_client(foxy: Emulator, library: Callable[[], Any]) -> Non
 
 
 def test_registering_needs_no_token(foxy: Emulator) -> None:
-    """The first calls are anonymous and name the version; the id is in the answer, so no third one is made."""
+    """3P: the requests are anonymous and name the version; there are only two if the response has the id."""
     register(foxy)
 
     assert [(call.method, call.path) for call in foxy.calls] == [("GET", "/"), ("POST", "/clients")]
@@ -185,21 +176,21 @@ def test_an_id_of_ones_own(foxy: Emulator) -> None:
 
 
 def test_several_redirect_uris(foxy: Emulator) -> None:
-    """Several may be registered, between blanks; which one an `OAuthClient` uses is for its maker to say."""
+    """Several may be registered, separated by spaces; the client is then made without one."""
     made = register(foxy, redirect_uri="https://a.example/oauth https://b.example/oauth")
 
     assert made.client.redirect_uri is None
-    assert follow(made.auth, "fx:client")["redirect_uri"] == "https://a.example/oauth https://b.example/oauth"
+    assert follow(foxy, made.auth, "fx:client")["redirect_uri"] == "https://a.example/oauth https://b.example/oauth"
 
 
-def test_id_and_secret_are_looked_up_where_the_answer_has_none(foxy: Emulator) -> None:
-    """Recorded answers lack id and secret; then they stand in the client's own resource, `fx:client`."""
+def test_id_and_secret_are_read_from_the_client_if_the_response_has_none(foxy: Emulator) -> None:
+    """TERM: a recorded response has neither id nor secret; the client's own resource, `fx:client`, does."""
     foxy.hide_new_client = True
     kept: list[Token] = []
     made = register(foxy, on_token=kept.append)
     foxy.clear_calls()
 
-    assert follow(made.auth, "fx:client")["client_secret"] == made.client.client_secret
+    assert follow(foxy, made.auth, "fx:client")["client_secret"] == made.client.client_secret
     assert made.auth.refresh().access_token != made.token.access_token
     assert kept[0] == made.token
 
@@ -213,10 +204,8 @@ def test_id_and_secret_are_looked_up_where_the_answer_has_none(foxy: Emulator) -
         pytest.param(None, None, None, id="neither"),
     ],
 )
-def test_the_address_of_what_was_created_is_whole(
-    foxy: Emulator, self_link: str | None, location: str | None, path: str | None
-) -> None:
-    """RFC 9110, section 10.2.2: the header Location names it, too, and like a link it may be relative."""
+def test_the_address_is_absolute(foxy: Emulator, self_link: str | None, location: str | None, path: str | None) -> None:
+    """RFC 9110, section 10.2.2: the address is in the link `self` or the header Location, and may be relative."""
     secrets = {"client_id": "FakeClient", "client_secret": "FakeSecret"}
     links = {"_links": {"self": {"href": self_link}}} if self_link else {}
     body = {**links, **secrets, "token": foxy.grant("client_full_access").to_dict()}
@@ -226,7 +215,7 @@ def test_the_address_of_what_was_created_is_whole(
 
 
 def test_a_taken_id(foxy: Emulator) -> None:
-    """TERM: an id is unique; one that is taken is told, and nothing was registered."""
+    """TERM: an id is unique, so one that is taken is refused."""
     with pytest.raises(RegistrationError, match="client_id has already been taken") as caught:
         register(foxy, client_id=foxy.client_id)
 
@@ -235,7 +224,7 @@ def test_a_taken_id(foxy: Emulator) -> None:
 
 
 def test_every_fault_is_listed(foxy: Emulator) -> None:
-    """A HAL error has an entry per fault; each of them is a message."""
+    """A HAL error has an entry for each fault, and the error a message."""
     with pytest.raises(RegistrationError) as caught:
         register(foxy, project_name="", contact_email="nobody", contact_phone="x" * 201)
 
@@ -247,15 +236,15 @@ def test_every_fault_is_listed(foxy: Emulator) -> None:
     assert all(message in str(caught.value) for message in caught.value.messages)
 
 
-@pytest.mark.parametrize("name", list(CLIENT))
-def test_a_missing_field_is_told_by_name(foxy: Emulator, name: str) -> None:
-    """Each required field that is blank is named; one that is left out altogether is Python's own `TypeError`."""
-    with pytest.raises(RegistrationError, match=f"{name} can't be blank"):
-        register(foxy, **{name: ""})
-    with pytest.raises(TypeError, match=f"{name} takes text, not NoneType"):
-        register(foxy, **{name: None})
-    with pytest.raises(TypeError, match=name):
-        register_client(**{**CLIENT, name: "x"} | {"environment": foxy.environment} | {name + "x": "x"})
+def test_a_missing_field_is_named(foxy: Emulator) -> None:
+    """R24: each required field that is empty is named by the API; None and unknown names are refused at once."""
+    for name in CLIENT:
+        with pytest.raises(RegistrationError, match=f"{name} can't be blank"):
+            register(foxy, **{name: ""})
+        with pytest.raises(TypeError, match=f"{name} takes text, not NoneType"):
+            register(foxy, **{name: None})
+    with pytest.raises(TypeError, match="project"):
+        register(foxy, project="x")
 
 
 @pytest.mark.parametrize(
@@ -263,8 +252,6 @@ def test_a_missing_field_is_told_by_name(foxy: Emulator, name: str) -> None:
     [
         pytest.param(400, {"error": "invalid_request", "error_description": "No."}, ("No.",), id="OAuth"),
         pytest.param(403, {"error": "insufficient_scope"}, ("insufficient_scope",), id="OAuth without description"),
-        pytest.param(400, {"message": "No."}, ("No.",), id="single message"),
-        pytest.param(400, [{"message": "No."}, {"message": "Not now."}], ("No.", "Not now."), id="bare list"),
         pytest.param(
             400,
             {"total": 2, "_embedded": {"fx:errors": [{"logref": "id-1", "message": "a"}, {"message": "b", "code": 1}]}},
@@ -273,26 +260,20 @@ def test_a_missing_field_is_told_by_name(foxy: Emulator, name: str) -> None:
         ),
         pytest.param(
             400,
-            {
-                "_embedded": {
-                    "fx:errors": [{"message": "a"}, {"logref": "id-2"}, "x", {"message": None}, {"message": "b"}]
-                }
-            },
-            ("a", "b"),
+            {"_embedded": {"fx:errors": [{"message": "a"}, {"logref": "id-2"}, {"message": None}, {"message": 7}]}},
+            ("a",),
             id="HAL with gaps",
         ),
-        pytest.param(400, {"_embedded": {"fx:errors": {"message": "No."}}}, ("No.",), id="HAL of a single one"),
+        pytest.param(400, {"_embedded": {"fx:errors": "No."}}, (), id="HAL of another form"),
+        pytest.param(400, [{"message": "No."}], (), id="a list"),
         pytest.param(404, "<html>", (), id="HTML"),
-        pytest.param(400, {"_embedded": {"fx:errors": [{}, {"message": 7}]}}, (), id="HAL of nothing"),
         pytest.param(302, "", (), id="redirect"),
     ],
 )
-def test_every_shape_of_a_refusal_is_understood(
-    foxy: Emulator, status: int, body: object, messages: tuple[str, ...]
-) -> None:
-    """The provider's errors have had several shapes; the messages of each are found."""
+def test_the_messages_of_a_refusal(foxy: Emulator, status: int, body: object, messages: tuple[str, ...]) -> None:
+    """R14: a refusal is a `RegistrationError` with the messages of HAL or OAuth, whatever else comes."""
     foxy.fail(status, body=body, path="/clients")
-    with pytest.raises(RegistrationError, match=f"the API refuses \\({status}\\)") as caught:
+    with pytest.raises(RegistrationError, match=f"the API refused \\({status}\\)") as caught:
         register(foxy)
 
     assert caught.value.messages == messages
@@ -300,8 +281,8 @@ def test_every_shape_of_a_refusal_is_understood(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_an_api_in_trouble_is_not_a_refusal(foxy: Emulator, status: int) -> None:
-    """A 429 or 5xx means: try later, by the seconds that the API asks for."""
+def test_an_unavailable_api_is_not_a_refusal(foxy: Emulator, status: int) -> None:
+    """R13: 429 and 5xx mean: try later, after the seconds that the API asks for."""
     foxy.fail(status, headers={"Retry-After": "7"}, path="/clients")
     with pytest.raises(TokenUnavailableError, match="try later") as caught:
         register(foxy)
@@ -310,8 +291,8 @@ def test_an_api_in_trouble_is_not_a_refusal(foxy: Emulator, status: int) -> None
     assert [call.path for call in foxy.calls] == ["/", "/clients"]
 
 
-def test_a_lost_answer_is_not_asked_for_again(foxy: Emulator) -> None:
-    """R13: whether the client exists is not known, so no second one is registered."""
+def test_a_lost_response_is_not_requested_again(foxy: Emulator) -> None:
+    """R13: the client may exist, so a second one is not registered."""
     foxy.drop(path="/clients", after=True)
     with pytest.raises(TokenUnavailableError):
         register(foxy)
@@ -320,46 +301,46 @@ def test_a_lost_answer_is_not_asked_for_again(foxy: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    "body",
     [
-        pytest.param({"message": "client 7 created successfully."}, "its answer has no token", id="no token"),
-        pytest.param({"token": {"access_token": ""}}, "its answer has no token", id="blank token"),
-        pytest.param({"token": None}, "its answer has no token", id="null"),
-        pytest.param("<html>", "its answer has no token", id="HTML"),
+        pytest.param({"message": "client 7 created successfully."}, id="no token"),
+        pytest.param({"token": {"access_token": ""}}, id="empty token"),
+        pytest.param({"token": None}, id="null"),
+        pytest.param({"token": "FakeToken"}, id="text"),
+        pytest.param("<html>", id="HTML"),
     ],
 )
-def test_a_creation_that_brings_no_token(foxy: Emulator, body: object, message: str) -> None:
-    """What was created but brought no token is told as such: to try again would create another."""
+def test_a_creation_that_brings_no_token(foxy: Emulator, body: object) -> None:
+    """R14: something that was created without a token is told as such, because a retry would create another."""
     foxy.fail(201, body=body, path="/clients")
-    with pytest.raises(RegistrationError, match=message) as caught:
+    with pytest.raises(RegistrationError, match="its response has no token") as caught:
         register(foxy)
 
     assert caught.value.status == 201
 
 
-USELESS = [
-    pytest.param({"client_secret": None}, id="no secret"),
-    pytest.param({"client_id": 4711}, id="number as id"),
-    pytest.param({"client_id": "a:b"}, id="colon in the id"),
-    pytest.param({"client_id": "FakeClient "}, id="blank behind the id"),
-    pytest.param({"client_secret": 5}, id="number as secret"),
-    pytest.param({"client_secret": "FakeSecret\u00e4"}, id="secret not ASCII"),
-]
-
-
-@pytest.mark.parametrize("useless", USELESS)
 @pytest.mark.parametrize("kind", ["client", "integration"])
-def test_an_id_or_a_secret_that_cannot_be_used(foxy: Emulator, kind: str, useless: dict[str, Any]) -> None:
-    """What was created is told as such, in no words of the caller's mistakes, and its token was handed over."""
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        pytest.param({"client_secret": None}, id="no secret"),
+        pytest.param({"client_id": 4711}, id="number as id"),
+        pytest.param({"client_id": "a:b"}, id="colon in the id"),
+        pytest.param({"client_id": "FakeClient "}, id="space after the id"),
+        pytest.param({"client_secret": "FakeSecret\u00e4"}, id="secret not ASCII"),
+    ],
+)
+def test_an_unusable_id_or_secret(foxy: Emulator, kind: str, unusable: dict[str, Any]) -> None:
+    """R9: with an id or secret that cannot be used, the new token still goes to `on_token`; R23: no error has it."""
     create: Callable[..., Any] = {
         "client": partial(register, foxy),
         "integration": partial(create_integration, auth_of(foxy, STORE_FULL_ACCESS), project_name="Books"),
     }[kind]
     token = foxy.grant("client_full_access").to_dict()
-    told = {"client_id": "FakeClient", "client_secret": "FakeSecret", **useless}
-    foxy.fail(201, body={**told, "token": token}, path="/clients")
-    foxy.fail(201, body={**told, **token}, path="/stores/1/integrations")
-    foxy.fail(200, body=told, path="/clients/1")
+    fields = {"client_id": "FakeClient", "client_secret": "FakeSecret", **unusable}
+    foxy.fail(201, body={**fields, "token": token}, path="/clients")
+    foxy.fail(201, body={**fields, **token}, path="/stores/1/integrations")
+    foxy.fail(200, body=fields, path="/clients/1")
     kept: list[Token] = []
     with pytest.raises(RegistrationError, match="and its token went to on_token") as caught:
         create(on_token=kept.append)
@@ -369,13 +350,13 @@ def test_an_id_or_a_secret_that_cannot_be_used(foxy: Emulator, kind: str, useles
     assert [one.access_token for one in kept] == [token["access_token"]]
 
 
-@pytest.mark.parametrize("status", [401, 403, 500])
-def test_a_client_whose_resource_is_not_to_be_had(foxy: Emulator, status: int) -> None:
-    """Where the look at the client's resource fails, the client exists all the same, and the token was handed over."""
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_client_whose_resource_cannot_be_read(foxy: Emulator, status: int) -> None:
+    """R9: if the new client's resource cannot be read, the new token still goes to `on_token`."""
     foxy.hide_new_client = True
     foxy.fail(status, body={"error": "odd"}, path="/clients/2")
     kept: list[Token] = []
-    with pytest.raises(RegistrationError, match=rf"tells no client id and secret of use \(.*{status}") as caught:
+    with pytest.raises(RegistrationError, match=rf"its client id and secret could not be read \(.*{status}") as caught:
         register(foxy, on_token=kept.append)
 
     assert caught.value.status == 201
@@ -386,10 +367,10 @@ def test_a_client_whose_resource_is_not_to_be_had(foxy: Emulator, status: int) -
 
 
 def test_creating_a_user(foxy: Emulator) -> None:
-    """TERM: client_full_access "allows the creation of users"; the answer brings a token for the user."""
+    """TERM: client_full_access "allows the creation of users"; the response brings a token for the user."""
     fields = {**USER, "phone": "555-0101", "affiliate_id": 7, "is_programmer": True, "is_designer": False}
     user = create_user(client_auth(foxy), **fields, is_front_end_developer=True, is_merchant=False)
-    kept = follow(user.auth, "fx:user")
+    kept = follow(foxy, user.auth, "fx:user")
 
     assert {name: kept[name] for name in USER} == USER
     assert [kept[name] for name in ("phone", "affiliate_id", "is_programmer", "is_designer")] == [
@@ -403,7 +384,7 @@ def test_creating_a_user(foxy: Emulator) -> None:
 
 
 def test_a_captcha_is_sent_along(foxy: Emulator) -> None:
-    """The provider demands `h-captcha-code` of those whom it has not exempted."""
+    """The provider requires `h-captcha-code` of those whom it has not exempted."""
     foxy.require_captcha = True
     auth = client_auth(foxy)
     with pytest.raises(RegistrationError, match="h-captcha-code header is required"):
@@ -414,7 +395,7 @@ def test_a_captcha_is_sent_along(foxy: Emulator) -> None:
 
 
 def test_a_taken_address(foxy: Emulator) -> None:
-    """A user's address is the login, so there is one user of it."""
+    """A user's email address is the login, so it is unique."""
     auth = client_auth(foxy)
     create_user(auth, **USER)
     with pytest.raises(RegistrationError) as caught:
@@ -426,8 +407,8 @@ def test_a_taken_address(foxy: Emulator) -> None:
 
 @pytest.mark.parametrize("scope", [USER_FULL_ACCESS, STORE_FULL_ACCESS])
 def test_only_a_client_creates_users(foxy: Emulator, scope: str) -> None:
-    """The API home of another scope has no link `fx:create_user`, and the error asks for the right one."""
-    with pytest.raises(RegistrationError, match=r"no link fx:create_user here; is the token of the right scope\?"):
+    """TERM: the API home of another scope has no link `fx:create_user`, and the error asks for the right one."""
+    with pytest.raises(RegistrationError, match=r"no link fx:create_user here; does the token have the right scope\?"):
         create_user(auth_of(foxy, scope), **USER)
 
     assert [call.method for call in foxy.calls] == ["GET"]
@@ -439,7 +420,7 @@ def test_only_a_client_creates_users(foxy: Emulator, scope: str) -> None:
 def test_creating_a_store(foxy: Emulator) -> None:
     """TERM: user_full_access serves "creating a new store to be linked to the user"; it brings the store's token."""
     store = create_store(auth_of(foxy, USER_FULL_ACCESS), **STORE, timezone="America/Chicago")
-    kept = follow(store.auth, "fx:store")
+    kept = follow(foxy, store.auth, "fx:store")
 
     assert {name: kept[name] for name in STORE} == STORE
     assert store.url == kept["_links"]["self"]["href"]
@@ -464,8 +445,8 @@ def test_users_and_stores_are_many_to_many(foxy: Emulator) -> None:
         pytest.param("", "can't be blank", id="blank"),
     ],
 )
-def test_a_domain_that_would_not_do(foxy: Emulator, domain: str, message: str) -> None:
-    """A store's domain is refused in the provider's words."""
+def test_a_domain_that_is_refused(foxy: Emulator, domain: str, message: str) -> None:
+    """A store's domain is refused with the provider's message."""
     with pytest.raises(RegistrationError, match=message):
         create_store(auth_of(foxy, USER_FULL_ACCESS), **{**STORE, "store_domain": domain})
 
@@ -478,9 +459,9 @@ def test_creating_an_integration(foxy: Emulator) -> None:
     owner = auth_of(foxy, STORE_FULL_ACCESS)
     kept: list[Token] = []
     made = create_integration(owner, project_name="Books", project_description="Keeps them.", on_token=kept.append)
-    store = follow(made.auth, "fx:store")
+    store = follow(foxy, made.auth, "fx:store")
     refreshed = made.auth.refresh()
-    ended = requests.delete(made.url or "", auth=owner, timeout=PATIENCE)
+    ended = requests.delete(made.url or "", auth=owner, timeout=TIMEOUT)
     with pytest.raises(LoginRequiredError):
         made.auth.refresh()
 
@@ -492,7 +473,7 @@ def test_creating_an_integration(foxy: Emulator) -> None:
 
 @pytest.mark.parametrize("library", [requests.Session, httpx.Client], ids=["requests", "httpx"])
 def test_a_store_of_many_attributes_has_integrations(foxy: Emulator, library: Callable[[], Any]) -> None:
-    """A store that embeds what its owner has put there is read like any other."""
+    """R14: a store may embed many attributes of its owner's."""
     attributes = [{"name": f"name-{number}", "value": "x" * 1000} for number in range(80)]
     links = {"fx:integrations": {"href": f"{foxy.store_url}/integrations"}}
     foxy.fail(200, body={"_links": links, "_embedded": {"fx:attributes": attributes}}, path=foxy.store_url)
@@ -509,12 +490,12 @@ def test_only_a_store_has_integrations(foxy: Emulator) -> None:
         create_integration(auth_of(foxy, USER_FULL_ACCESS), project_name="Books")
 
 
-# --- what all of them share ----------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------------
 
 
-def test_the_whole_way_by_links_alone(foxy: Emulator) -> None:
-    """3P, TERM: client, user, store, integration, consent, refresh, call: no address is built by hand."""
-    with Maze(foxy) as maze, Browser() as browser:
+def test_every_address_is_found_by_links(foxy: Emulator) -> None:
+    """3P, TERM: client, user, store, integration, consent, refresh, request: every address is found by links."""
+    with OpaqueAddresses(foxy) as maze, Browser() as browser:
         made = register_client(**CLIENT, environment=maze.environment)
         user = create_user(made.auth, **USER)
         store = create_store(user.auth, **STORE)
@@ -524,29 +505,30 @@ def test_the_whole_way_by_links_alone(foxy: Emulator) -> None:
         auths = [made.auth, user.auth, store.auth, integration.auth, made.client.auth(token)]
         for auth in auths:
             auth.refresh()
-        homes = [follow(auth) for auth in auths]
+        homes = [get(auth, maze.home) for auth in auths]
 
     assert maze.lost == []
-    assert [name in home["_links"] for name, home in zip(["fx:client", "fx:user"], homes, strict=False)] == [True] * 2
-    assert ["fx:store" in home["_links"] for home in homes] == [False, False, True, True, True]
+    assert [
+        next(name for name in ("fx:client", "fx:store", "fx:user") if name in home["_links"]) for home in homes
+    ] == ["fx:client", "fx:user", "fx:store", "fx:store", "fx:store"]
 
 
 @pytest.mark.parametrize("path", ["/", "/clients/2"])
-def test_a_link_elsewhere_is_not_followed(foxy: Emulator, path: str) -> None:
-    """R1: the client's fields, and its token, go nowhere but to the environment's origins."""
+def test_a_link_to_another_origin_is_not_followed(foxy: Emulator, path: str) -> None:
+    """R1: the client's fields and its token go to the environment's origins only."""
     foxy.hide_new_client = True
     links = {name: {"href": f"{foxy.elsewhere.url}/x"} for name in ("fx:create_client", "fx:client")}
     if path != "/":
         links["fx:create_client"] = {"href": f"{foxy.url}/clients"}
     foxy.fail(200, body={"_links": links}, path="/", times=2)
-    with pytest.raises(RegistrationError, match="leads elsewhere; nothing was sent there"):
+    with pytest.raises(RegistrationError, match="leads to another origin; nothing was sent there"):
         register(foxy)
 
     assert foxy.elsewhere.calls == []
 
 
 def test_an_expired_token_is_refreshed_on_the_way(foxy: Emulator) -> None:
-    """Whoever creates something with an auth object has its token refreshed, and the thing created once."""
+    """R5: an expired token is refreshed before the store is created, once."""
     auth = auth_of(foxy, USER_FULL_ACCESS)
     foxy.expire_access_tokens()
     create_store(auth, **STORE)
@@ -555,8 +537,8 @@ def test_an_expired_token_is_refreshed_on_the_way(foxy: Emulator) -> None:
     assert [call.status for call in foxy.calls if call.path.endswith("/stores")] == [201]
 
 
-def test_a_grant_that_is_gone_asks_for_a_login(foxy: Emulator) -> None:
-    """An auth object without a future says so itself."""
+def test_a_revoked_grant_requires_a_login(foxy: Emulator) -> None:
+    """R12: the auth object's own error is raised."""
     auth = auth_of(foxy, USER_FULL_ACCESS)
     foxy.revoke_access_tokens()
     foxy.revoke_refresh_tokens()
@@ -566,7 +548,7 @@ def test_a_grant_that_is_gone_asks_for_a_login(foxy: Emulator) -> None:
 
 @pytest.mark.parametrize("library", ["requests", "httpx"])
 def test_every_token_refreshes_by_itself(foxy: Emulator, library: str) -> None:
-    """Each nested token comes back as an auth object of its own, which refreshes it, and tells `on_token`."""
+    """R19: each new token has an auth object of its own, which refreshes it and calls `on_token`."""
     kept: list[list[Token]] = [[], [], []]
     made = register(foxy, on_token=kept[0].append)
     user = create_user(made.auth, **USER, on_token=kept[1].append)
@@ -575,15 +557,15 @@ def test_every_token_refreshes_by_itself(foxy: Emulator, library: str) -> None:
     foxy.expire_access_tokens()
     foxy.clear_calls()
     send: Any = {"requests": requests.get, "httpx": httpx.get}[library]
-    statuses = [send(foxy.url, auth=auth, timeout=PATIENCE).status_code for auth in auths]
+    statuses = [send(foxy.url, auth=auth, timeout=TIMEOUT).status_code for auth in auths]
 
     assert statuses == [200, 200, 200]
     assert len(foxy.token_calls) == 3
     assert kept == [[token, auth.token] for token, auth in zip(first, auths, strict=True)]
 
 
-def test_tokens_are_handed_over_one_by_one(foxy: Emulator) -> None:
-    """Three grants are three tokens, each kept under a name of its own before the next step begins."""
+def test_tokens_are_delivered_one_by_one(foxy: Emulator) -> None:
+    """R19: each of three tokens goes to its own `on_token` before the next step begins."""
     kept: list[tuple[str, str, int]] = []
 
     def keep(name: str, token: Token) -> None:
@@ -609,13 +591,13 @@ FIELDS: dict[Callable[..., Any], dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("create", [create_user, create_store, create_integration])
-@pytest.mark.parametrize("auth", [None, "FakeToken", ("id", "FakeSecret")], ids=lambda value: type(value).__name__)
-def test_something_else_than_an_auth_object(create: Callable[..., Any], auth: Any) -> None:
-    """R24: whoever creates something is a `FoxyAuth`, and the error shows no secret."""
-    with pytest.raises(TypeError, match="auth takes the FoxyAuth") as caught:
-        create(auth, **FIELDS[create])
+def test_an_auth_argument_of_another_type(create: Callable[..., Any]) -> None:
+    """R24: only a `FoxyAuth` creates something, and R23: the error shows no secret."""
+    for auth in (None, "FakeToken", ("id", "FakeSecret")):
+        with pytest.raises(TypeError, match="auth takes the FoxyAuth") as caught:
+            create(auth, **FIELDS[create])
 
-    assert "Fake" not in str(caught.value)
+        assert "Fake" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -623,7 +605,7 @@ def test_something_else_than_an_auth_object(create: Callable[..., Any], auth: An
     [
         pytest.param({"on_token": 7}, "on_token takes", id="callback"),
         pytest.param({"client_id": "a:b"}, "colon", id="colon in the id"),
-        pytest.param({"client_id": ""}, "client_id must be", id="blank id"),
+        pytest.param({"client_id": ""}, "client_id must be", id="empty id"),
         pytest.param({"client_id": 7}, "client_id takes text", id="id"),
         pytest.param({"environment": "https://api.foxycart.com"}, "environment takes", id="environment"),
         pytest.param({"timeout": -1}, "timeout takes", id="timeout"),
@@ -631,36 +613,29 @@ def test_something_else_than_an_auth_object(create: Callable[..., Any], auth: An
         pytest.param({"api_version": 1}, "api_version takes", id="version"),
     ],
 )
-def test_wrong_arguments_are_told_at_once(foxy: Emulator, options: dict[str, Any], message: str) -> None:
-    """R24: wrong use fails before a client is registered."""
+def test_wrong_arguments_are_refused_at_once(foxy: Emulator, options: dict[str, Any], message: str) -> None:
+    """R24: wrong use fails before anything is sent."""
     with pytest.raises((TypeError, ValueError), match=message):
         register(foxy, **options)
 
     assert foxy.calls == []
 
 
-@pytest.mark.parametrize("value", [5, ["https://a.example/cb"]], ids=repr)
-@pytest.mark.parametrize(
-    ("create", "name"),
-    [
-        pytest.param(create, name, id=f"{create.__name__} {name}")
-        for create, fields in FIELDS.items()
-        for name in fields
-    ],
-)
-def test_what_is_no_text_is_told_at_once(foxy: Emulator, create: Callable[..., Any], name: str, value: object) -> None:
-    """R24: told after the call, it would lose what was created, and the token for it."""
-    fields = {**FIELDS[create], name: value}
+@pytest.mark.parametrize("create", FIELDS)
+def test_values_that_are_not_text_are_refused_at_once(foxy: Emulator, create: Callable[..., Any]) -> None:
+    """R24: a value that is not text is refused before anything is sent, let alone created."""
     grant = [] if create is register_client else [auth_of(foxy, USER_FULL_ACCESS)]
     options = {"environment": foxy.environment} if create is register_client else {}
-    with pytest.raises(TypeError, match=f"^{name} takes text, not {type(value).__name__}$"):
-        create(*grant, **fields, **options)
+    for name in FIELDS[create]:
+        for value in (5, ["https://a.example/cb"]):
+            with pytest.raises(TypeError, match=f"^{name} takes text, not {type(value).__name__}"):
+                create(*grant, **{**FIELDS[create], name: value}, **options)
 
     assert foxy.calls == []
 
 
 def test_no_repr_shows_a_secret(foxy: Emulator) -> None:
-    """R23: what a registration brings can be logged."""
+    """R23: the result of a registration can be logged."""
     made = register(foxy)
     user = create_user(made.auth, **USER)
     text = f"{made!r} {user!r} {made!s} {user!s}"
@@ -674,8 +649,8 @@ def test_no_repr_shows_a_secret(foxy: Emulator) -> None:
 # --- async ---------------------------------------------------------------------------------------------------------
 
 
-def twins(foxy: Emulator) -> dict[str, tuple[str, Callable[[], Awaitable[Created | Registration]]]]:
-    """Return, for every coroutine that creates something, the path that it POSTs to, and the call."""
+def async_versions(foxy: Emulator) -> dict[str, tuple[str, Callable[[], Awaitable[Created | Registration]]]]:
+    """Return the path to which each async function POSTs, and a call of it."""
     user, store = auth_of(foxy, USER_FULL_ACCESS), auth_of(foxy, STORE_FULL_ACCESS)
     client = client_auth(foxy)
     return {
@@ -687,9 +662,9 @@ def twins(foxy: Emulator) -> dict[str, tuple[str, Callable[[], Awaitable[Created
 
 
 @pytest.mark.parametrize("kind", ["client", "user", "store", "integration"])
-async def test_async_twins_never_block_the_loop(foxy: Emulator, kind: str) -> None:
-    """While the API takes its time, the event loop does other things, on asyncio and on trio."""
-    path, call = twins(foxy)[kind]
+async def test_async_versions_never_block_the_loop(foxy: Emulator, kind: str) -> None:
+    """The event loop goes on while the API has not responded, on asyncio and on trio."""
+    path, call = async_versions(foxy)[kind]
     made: list[Created | Registration] = []
 
     async def make() -> None:
@@ -702,14 +677,14 @@ async def test_async_twins_never_block_the_loop(foxy: Emulator, kind: str) -> No
             before = list(made)
             latch.release()
     async with httpx.AsyncClient(auth=made[0].auth) as http:
-        answer = await http.get(foxy.url)
+        response = await http.get(foxy.url)
 
     assert before == []
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 async def test_async_callbacks_get_every_token(foxy: Emulator) -> None:
-    """An async `on_token` runs on the caller's loop, and has the token before the twin returns."""
+    """R20: an async `on_token` runs on the caller's event loop, and has the token before the function returns."""
     kept: list[Token] = []
 
     async def keep(token: Token) -> None:
@@ -722,8 +697,8 @@ async def test_async_callbacks_get_every_token(foxy: Emulator) -> None:
     assert kept == [made.token, user.token]
 
 
-async def test_a_cancelled_twin_loses_no_token(foxy: Emulator) -> None:
-    """R9: a task that is cancelled while the API takes its time is gone at once; `on_token` gets the token."""
+async def test_a_cancelled_task_loses_no_token(foxy: Emulator) -> None:
+    """R9: a task that is cancelled before the API responds ends at once; `on_token` gets the token."""
     auth = client_auth(foxy)
     kept: list[Token] = []
     saved = Event()
@@ -739,7 +714,7 @@ async def test_a_cancelled_twin_loses_no_token(foxy: Emulator) -> None:
             group.cancel_scope.cancel()
         before = list(kept)
         latch.release()
-        await anyio.to_thread.run_sync(saved.wait, PATIENCE)
+        await anyio.to_thread.run_sync(saved.wait, TIMEOUT)
 
     assert before == []
     assert [foxy.is_live(token.access_token) for token in kept] == [True]
@@ -774,7 +749,7 @@ print("done")
 
 @contextmanager
 def white_label_run(foxy: Emulator, path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run the white-label program in a process of its own, and see that it ends."""
+    """Run the white-label program in a process, and make sure that it ends."""
     command = [sys.executable, "-c", WHITE_LABEL, foxy.url, str(path)]
     program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert program.stdin is not None
@@ -791,33 +766,27 @@ def white_label_run(foxy: Emulator, path: Path) -> Iterator[subprocess.Popen[str
 @pytest.mark.parametrize(
     ("held", "names"),
     [
-        pytest.param("/clients", [], id="before anything"),
         pytest.param("/clients/2", ["client"], id="before the secret is known"),
-        pytest.param("/users", ["client"], id="before the user"),
-        pytest.param("/users/2/stores", ["client", "user"], id="before the store"),
         pytest.param("/stores/3/integrations", ["client", "user", "store"], id="before the integration"),
     ],
 )
-def test_a_killed_run_has_kept_what_it_had(foxy: Emulator, tmp_path: Path, held: str, names: list[str]) -> None:
-    """A white-label run that is killed (SIGKILL) has handed each earlier token to `on_token`, and each is good."""
+def test_a_killed_run_has_kept_its_tokens(foxy: Emulator, tmp_path: Path, held: str, names: list[str]) -> None:
+    """R9: a white-label run that is killed (SIGKILL) has given each earlier token to `on_token`, and each is good."""
     path = tmp_path / "tokens.json"
     foxy.hide_new_client = held == "/clients/2"
     with foxy.hold(held) as latch, white_label_run(foxy, path) as program:
         latch.wait_for(timeout=20)
         program.kill()
         code = program.wait()
-    kept = {name: Token.from_dict(fields) for name, fields in json.loads(path.read_text()).items()} if names else {}
-    headers = [{**VERSION, "Authorization": f"Bearer {token.access_token}"} for token in kept.values()]
-    homes = [requests.get(foxy.url, headers=own, timeout=PATIENCE).status_code for own in headers]
+    kept = {name: Token.from_dict(fields) for name, fields in json.loads(path.read_text()).items()}
 
     assert code == -9
-    assert (list(kept), path.exists()) == (names, bool(names))
-    assert homes == [200] * len(names)
-    assert all(token.refresh_token for token in kept.values())
+    assert list(kept) == names
+    assert all(foxy.is_live(token.access_token) and token.refresh_token for token in kept.values())
 
 
-def test_a_killed_run_can_be_taken_up_again(foxy: Emulator, tmp_path: Path) -> None:
-    """With the client's token alone, its secret can still be had, and the run goes on where it was killed."""
+def test_a_killed_run_can_be_resumed(foxy: Emulator, tmp_path: Path) -> None:
+    """R9: the client's token alone gets the client's secret, so the run can go on where it was killed."""
     path = tmp_path / "tokens.json"
     with foxy.hold("/users") as latch, white_label_run(foxy, path) as program:
         latch.wait_for(timeout=20)
@@ -825,20 +794,20 @@ def test_a_killed_run_can_be_taken_up_again(foxy: Emulator, tmp_path: Path) -> N
         program.wait()
     token = Token.from_dict(json.loads(path.read_text())["client"])
     blind = FoxyAuth(client_id="unknown", client_secret="unknown", token=token, environment=foxy.environment)
-    fields = follow(blind, "fx:client")
+    fields = follow(foxy, blind, "fx:client")
     client = OAuthClient(fields["client_id"], fields["client_secret"], environment=foxy.environment)
-    # The request that was on its way when the run was killed has created a user, so this is another.
+    # The request under way when the run was killed has created a user, so this is another.
     user = create_user(client.auth(token), **{**USER, "email": "bea@example.com"})
 
     assert user.token.scopes == {USER_FULL_ACCESS}
     assert client.refresh_token(token).scopes == {"client_full_access"}
 
 
-def test_a_run_that_is_left_alone_ends(foxy: Emulator, tmp_path: Path) -> None:
-    """The program that the tests above kill would come to its end, with four tokens."""
+def test_a_run_that_is_not_killed_ends(foxy: Emulator, tmp_path: Path) -> None:
+    """R19: the program of the tests above, left alone, ends with four tokens."""
     path = tmp_path / "tokens.json"
     with white_label_run(foxy, path) as program:
-        said, _ = program.communicate(timeout=20)
+        printed, _ = program.communicate(timeout=20)
 
-    assert said == "done\n"
+    assert printed == "done\n"
     assert list(json.loads(path.read_text())) == ["client", "user", "store", "integration"]

@@ -1,1 +1,4 @@
-"""What knows OAuth and Foxy: values in, values out, without I/O or clock."""
+"""OAuth and Foxy's API as values: no client library, no I/O, no clock."""
+
+VERSION_HEADER = "FOXY-API-VERSION"
+UNAUTHORIZED = 401

@@ -1,8 +1,8 @@
 """
-The authorization request and its answer, as values: no I/O, no clock, no state.
+The authorization request and its response as values: no I/O, no clock, no state.
 
-Sources: RFC 6749, sections 4.1.1 and 4.1.2; RFC 7636 for PKCE; and the provider's page "OAuth for 3rd Party
-Integrations", from which the table of errors is taken.
+Sources: RFC 6749, sections 4.1.1 and 4.1.2; RFC 7636 for PKCE; the provider's page "OAuth for 3rd Party Integrations",
+which has the table of errors.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from urllib.parse import parse_qsl
 from foxy_auth._oauth.messages import clean
 from foxy_auth.errors import AuthorizationError
 
-# The scopes of the provider's pages. Any other text passes too, for there are granular ones.
+# The scopes that the provider's pages name. There are others, so any text is accepted.
 CLIENT_FULL_ACCESS = "client_full_access"
 USER_FULL_ACCESS = "user_full_access"
 STORE_FULL_ACCESS = "store_full_access"
 
-# The provider's table of errors: what to do about each, by error word and description.
+# The provider's table of errors: what to do, by error code and description.
 ACTIONS = {
     (
         "access_denied",
@@ -39,32 +39,30 @@ ACTIONS = {
     ("invalid_request", "The state parameter is required"): "supply a state parameter",
     ("invalid_scope", "An unsupported scope was requested"): "confirm that the scope you are requesting is valid",
 }
-# The words of that table are what they are, even if a state of somebody's own is a part of one.
-KNOWN = {text for row in ACTIONS for text in row}
-# The one row that comes without a state, for that is what it is about.
+# Texts of that table are shown even if they contain a short state.
+KNOWN_TEXTS = {text for row in ACTIONS for text in row}
+# The one error that comes without a state, because the state is what was missing.
 STATE_MISSING = ("invalid_request", "The state parameter is required")
 
-# What stands before the query of an address: a path, from its scheme or its first slash on, or anything without the
-# signs of a query. The query may hold slashes and question marks itself (RFC 3986, section 3.4).
-PLACE = re.compile(r"\A(([a-z][a-z0-9+.-]*:)?/[^?]*|[^=&?]*)\?", re.IGNORECASE)
-# What an authorization response is made of.
+# What precedes the query of an address: a scheme or a path up to the first question mark, or anything that does not
+# look like a query. The query itself may contain slashes and question marks (RFC 3986, section 3.4).
+BEFORE_QUERY = re.compile(r"\A(([a-z][a-z0-9+.-]*:)?/[^?]*|[^=&?]*)\?", re.IGNORECASE)
 PARAMETERS = {"code", "state", "error", "error_description"}
-# How the mappings of web frameworks are asked for every value of a name: those of Django, Flask, Starlette and Bottle;
-# of aiohttp and Pyramid; of httpx.
-EVERY_VALUE = ("getlist", "getall", "get_list")
+# The method that returns all values of a name: in Django, Flask, Starlette and Bottle; aiohttp and Pyramid; httpx.
+GET_ALL_METHODS = ("getlist", "getall", "get_list")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AuthorizationRequest:
     """
-    An authorization request, to which the user's browser is sent.
+    An authorization request, which the user's browser makes.
 
     Attributes:
         url: Where to send the browser.
 
-        state: What the answer must bring back; keep it in the user's session until then.
+        state: What the response must repeat; keep it in the user's session.
 
-        code_verifier: What the code exchange must prove, if the request asked for PKCE; keep it beside the state.
+        code_verifier: The verifier for the code exchange, if PKCE was asked for; keep it with the state.
     """
 
     url: str
@@ -72,46 +70,45 @@ class AuthorizationRequest:
     code_verifier: str | None = None
 
     def __repr__(self) -> str:
-        """Name the endpoint; the rest of the URL holds the state."""
+        """Show the endpoint; the rest of the URL contains the state."""
         return f"<AuthorizationRequest to {self.url.partition('?')[0]}>"
 
 
 def authorization_request(
     endpoint: str, client_id: str, scope: str, *, redirect_uri: str | None, pkce: bool
 ) -> AuthorizationRequest:
-    """Write an authorization request with a fresh state; what *endpoint* has as a query is kept."""
-    # Authlib's types are known in part only.
-    security: Any = import_module("authlib.common.security")
+    """Build an authorization request with a new random state; a query of *endpoint* is kept."""
+    from authlib.common.security import generate_token
+
+    # Authlib's types are incomplete.
     parameters: Any = import_module("authlib.oauth2.rfc6749.parameters")
     rfc7636: Any = import_module("authlib.oauth2.rfc7636")
 
-    state: str = security.generate_token(48)
-    verifier: str | None = security.generate_token(64) if pkce else None
-    proof = {
+    state = generate_token(48)
+    verifier = generate_token(64) if pkce else None
+    challenge = {
         "code_challenge": verifier and rfc7636.create_s256_code_challenge(verifier),
         "code_challenge_method": verifier and "S256",
     }
-    url: str = parameters.prepare_grant_uri(endpoint, client_id, "code", redirect_uri, scope, state, **proof)
+    url: str = parameters.prepare_grant_uri(endpoint, client_id, "code", redirect_uri, scope, state, **challenge)
     return AuthorizationRequest(url, state, verifier)
 
 
 def read_authorization_response(response: str | Mapping[str, Any], *, state: str | None) -> str:
     """
-    Return the code of an authorization response.
-
-    The state is checked before anything else.
+    Return the code of an authorization response, after checking its state.
 
     Args:
-        response: The URL to which the browser was redirected, its query, or the query's parameters as the web framework
+        response: The URL to which the browser was redirected, its query, or the query parameters as the web framework
             gives them.
 
         state: The state of the request; None, as from a session that has expired, matches nothing.
 
     Raises:
-        AuthorizationError: The state differs, the provider reports an error, a parameter is there twice, or there is no
+        AuthorizationError: The state differs, the provider reports an error, a parameter is repeated, or there is no
             code.
 
-        TypeError: An argument is of no use.
+        TypeError: An argument has the wrong type.
     """
     if state is not None and not isinstance(state, str):
         raise TypeError(f"state takes the state of the request as text, or None, not {type(state).__name__}")
@@ -119,59 +116,58 @@ def read_authorization_response(response: str | Mapping[str, Any], *, state: str
     error, description = parameters.get("error", ""), parameters.get("error_description", "")
     code = parameters.get("code", "")
     if (error, description) == STATE_MISSING and "state" not in parameters:
-        raise _reported(error, description, ())
+        raise _reported_error(error, description, ())
     if not state or not compare_digest(_octets(state), _octets(parameters.get("state", ""))):
         message = (
-            "the state of the answer is not the state of the request, so the answer may be forged: abort, and begin a "
-            "new authorization (the user's session may also have expired)"
+            "the state of the response differs from the state of the request, so the response may be forged: abort, "
+            "and begin a new authorization (the user's session may also have expired)"
         )
         raise AuthorizationError(message, error="state_mismatch")
     if error:
-        raise _reported(error, description, (state, code or state))
+        raise _reported_error(error, description, (state, code or state))
     if not code:
-        raise AuthorizationError("the answer has no code; begin a new authorization", error="missing_code")
-    if code != code.encode("utf-8", "ignore").decode():  # half a character, as JSON can name it
-        raise AuthorizationError("the answer's code is broken; begin a new authorization", error="invalid_response")
+        raise AuthorizationError("the response has no code; begin a new authorization", error="missing_code")
+    if code != code.encode("utf-8", "ignore").decode():  # lone surrogates
+        raise AuthorizationError("the response's code is broken; begin a new authorization", error="invalid_response")
     return code
 
 
 def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # whatever a forger sends
+    return text.encode("utf-8", "surrogatepass")  # a forged state may contain anything
 
 
-def _reported(error: str, description: str, hidden: tuple[str, ...]) -> AuthorizationError:
-    action = ACTIONS.get((error, description)) or _action_by_word(error)
-    error, description = (text if text in KNOWN else clean(text, hidden) for text in (error, description))
-    said = f"{error}: {description}" if description else error
-    return AuthorizationError(f"{said}; {action}", error=error, description=description or None)
+def _reported_error(code: str, description: str, hidden: tuple[str, ...]) -> AuthorizationError:
+    action = ACTIONS.get((code, description)) or _action_for(code)
+    code, description = (text if text in KNOWN_TEXTS else clean(text, hidden) for text in (code, description))
+    reason = f"{code}: {description}" if description else code
+    return AuthorizationError(f"{reason}; {action}", error=code, description=description or None)
 
 
-def _action_by_word(error: str) -> str:
-    """Say what to do about an error with another description than the provider's page has."""
-    actions = [action for (word, _), action in ACTIONS.items() if word == error]
+def _action_for(code: str) -> str:
+    """Return what to do about an error code whose description is not in the provider's table."""
+    actions = [action for (known, _), action in ACTIONS.items() if known == code]
     return " or ".join(dict.fromkeys(actions)) or "begin a new authorization"
 
 
 def _parameters(response: str | Mapping[str, Any]) -> dict[str, str]:
-    """Read the parameters that count; none of them may be there twice (RFC 6749, section 3.1)."""
     if isinstance(response, str):
-        return _once(parse_qsl(query_of(response), keep_blank_values=True))
+        return _unique(parse_qsl(query_of(response), keep_blank_values=True))
     if not isinstance(response, Mapping):
         kind = type(response).__name__
         raise TypeError(f"authorization_response takes a URL as text, or the parameters of its query, not {kind}")
-    return _once((_text(name), _text(value)) for name in dict.fromkeys(response) for value in _values(response, name))
+    return _unique((_text(name), _text(value)) for name in dict.fromkeys(response) for value in _values(response, name))
 
 
 def query_of(response: str) -> str:
-    """Return the query of an address; what is no address is a query already."""
-    return PLACE.sub("", response.partition("#")[0])
+    """Return the query of an address; text that is not an address is a query already."""
+    return BEFORE_QUERY.sub("", response.partition("#")[0])
 
 
 def _values(response: Mapping[str, Any], name: str) -> list[object]:
-    """List every value of a parameter; those that are None, as in a framework's default, are none."""
-    for every in EVERY_VALUE:
-        if callable(ask := getattr(response, every, None)):
-            return cast("list[object]", ask(name))
+    """List all values of a parameter but None, which frameworks use for a missing one."""
+    for method in GET_ALL_METHODS:
+        if callable(get_all := getattr(response, method, None)):
+            return cast("list[object]", get_all(name))
     value = response[name]
     values = cast("list[object]", value) if isinstance(value, list | tuple) else [value]
     return [value for value in values if value is not None]
@@ -181,13 +177,14 @@ def _text(value: object) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Collect the OAuth parameters, none of which may be repeated (RFC 6749, section 3.1)."""
     parameters: dict[str, str] = {}
     for name, value in pairs:
-        if name not in PARAMETERS:  # a query that the redirect URI had before
+        if name not in PARAMETERS:  # from the redirect URI's own query
             continue
         if name in parameters:
-            message = f"the answer names {name} twice, so it may be forged; begin a new authorization"
+            message = f"the response repeats the parameter {name}, so it may be forged; begin a new authorization"
             raise AuthorizationError(message, error="invalid_response")
         parameters[name] = value
     return parameters

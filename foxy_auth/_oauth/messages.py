@@ -1,10 +1,9 @@
 """
-What is said to the provider and what its answers mean.
+Token requests, token responses and 401s as values: no I/O, no clock, no state.
 
-Everything here turns values into values: no I/O, no clock, no state.
-The encoding of OAuth 2.0 requests is Authlib's; it is loaded with the first token call.
+Authlib encodes the token requests; it is imported with the first one.
 
-Sources: RFC 6749 (section 5 for the answers, section 6 for refreshing), RFC 6750 (the header and the 401), and the
+Sources: RFC 6749 (section 5 for responses, section 6 for refreshing), RFC 6750 (the header and the 401), and the
 provider's pages "OAuth for 3rd Party Integrations" and "Refreshing the Access Token".
 """
 
@@ -12,77 +11,45 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from math import inf, isfinite
-from typing import Any, cast
-from urllib.parse import urljoin
+from math import isfinite
+from typing import Any, Self, cast
 
 from foxy_auth._arguments import AuthMethod
-from foxy_auth.errors import (
-    FoxyAuthError,
-    LoginRequiredError,
-    RegistrationError,
-    TokenRefusedError,
-    TokenUnavailableError,
-)
+from foxy_auth._oauth import VERSION_HEADER
+from foxy_auth.errors import FoxyAuthError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.token import Token
 
-VERSION_HEADER = "FOXY-API-VERSION"
 FORM = "application/x-www-form-urlencoded"
 
-# No answer of a token endpoint is longer than a few hundred bytes.
+# Limits of response bodies, in bytes. A token response has a few hundred, a resource may embed many others.
 MAX_TOKEN_RESPONSE = 2**16
-# A resource of the API may have many others embedded.
 MAX_RESOURCE = 2**22
-# The provider's longest lifetime, that of a refresh token: ten years in seconds. An access token that claims to live
-# longer is taken to live that long.
+MAX_401_BODY = 2**16
+# Ten years in seconds, the provider's longest lifetime. Longer ones are read as this.
 LONGEST_LIFE = 315_360_000.0
 LONGEST_DESCRIPTION = 300
-# As much of a 401 as is read before the refresh, in bytes; the provider's own has some hundred.
-MAX_401_BODY = 2**16
 
-# Error words by which the provider says "not now" instead of "no" (RFC 6749, section 4.1.2.1, used at token endpoints
-# as well).
-PASSING_ERRORS = {"temporarily_unavailable", "server_error"}
-# Words of RFC 6749, section 5.2, and of the provider: they are what they are, even if a secret is a part of one.
-REFUSALS = {
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "invalid_scope",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "redirect_uri_mismatch",
-}
-# A gateway that waited in vain does not know whether the provider has issued a token, so the call is not repeated.
-GATEWAY_TIMEOUT = 504
 TOO_MANY_REQUESTS = 429
-UNAUTHORIZED = 401
+GATEWAY_TIMEOUT = 504
 
-# The error words of a 401 by which the access token itself is refused.
+# Error codes that ask to try later (RFC 6749, section 4.1.2.1; token endpoints use them too).
+TEMPORARY_ERRORS = {"temporarily_unavailable", "server_error"}
+# Error codes of RFC 6749, section 5.2, and of the provider. They are shown even if they contain a short secret.
+KNOWN_ERRORS = re.compile(
+    "invalid_(request|client|grant|scope)|unauthorized_client|unsupported_grant_type|redirect_uri_mismatch"
+)
+# Error codes of a 401 that blame the access token.
 TOKEN_ERRORS = {"invalid_token", "expired_token", "malformed_token"}
-# The provider's two texts about a refused token begin so, in either shape of its errors.
-TOKEN_TEXT = "access token provided"  # noqa: S105 - no password, a phrase
-
-
-# --- the way there -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ClientCredentials:
-    """An OAuth client: its id and secret, and how it authenticates at the token endpoint (RFC 6749, section 2.3.1)."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-    auth_method: AuthMethod = "client_secret_basic"
+# The provider's two descriptions of a refused access token begin with this.
+TOKEN_PHRASE = "access token provided"  # noqa: S105 - not a password
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request to the provider, ready to be sent, and how many bytes its answer may have."""
+    """A request to the provider; the response's body may have *max_bytes* bytes."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -93,35 +60,44 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """The provider's answer as it came; the names of headers are in lower case."""
+    """The provider's response; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
 
-def refresh_request(client: ClientCredentials, refresh_token: str, *, url: str, api_version: str) -> HttpRequest:
-    """Ask for a new access token by a refresh token (RFC 6749, section 6)."""
-    return _token_request(client, "refresh_token", {"refresh_token": refresh_token}, url=url, api_version=api_version)
+# --- token requests --------------------------------------------------------------------------------------------------
 
 
-def code_request(
-    client: ClientCredentials, code: str, *, redirect_uri: str, code_verifier: str | None, url: str, api_version: str
-) -> HttpRequest:
-    """Ask for the first tokens by an authorization code (RFC 6749, section 4.1.3; RFC 7636 for the verifier)."""
-    fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier or ""}
-    return _token_request(client, "authorization_code", fields, url=url, api_version=api_version)
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """The credentials of an OAuth client, and how it sends them (RFC 6749, section 2.3.1)."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    auth_method: AuthMethod = "client_secret_basic"
 
 
-def client_credentials_request(client: ClientCredentials, scope: str, *, url: str, api_version: str) -> HttpRequest:
-    """Ask for a token for the client itself (RFC 6749, section 4.4)."""
-    return _token_request(client, "client_credentials", {"scope": scope}, url=url, api_version=api_version)
-
-
-def _token_request(
+def token_request(
     client: ClientCredentials, grant_type: str, fields: Mapping[str, str], *, url: str, api_version: str
 ) -> HttpRequest:
-    # Authlib costs 50 ms to import, which a program that finds its token fresh does not have to pay.
+    """
+    Build a token request.
+
+    Args:
+        client: Who asks.
+
+        grant_type: `refresh_token` (RFC 6749, section 6), `authorization_code` (section 4.1.3) or `client_credentials`
+            (section 4.4).
+
+        fields: The parameters that this grant type needs; empty ones are not sent.
+
+        url: The token endpoint's address.
+
+        api_version: Goes into the header `FOXY-API-VERSION`.
+    """
+    # Importing Authlib takes 50 ms, which a program whose token is fresh does not need to spend.
     from authlib.oauth2.auth import ClientAuth
     from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
@@ -132,167 +108,170 @@ def _token_request(
     return HttpRequest(url, headers, body)
 
 
+# --- headers of signed requests --------------------------------------------------------------------------------------
+
+
+class _Shared:
+    """Copies share the value instead of going through its pickle."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class AuthorizationHeader(_Shared, str):
+    """
+    The value `Bearer …` of the Authorization header, hidden from `repr` and pickles.
+
+    Client libraries keep the value, or its bytes, on requests and responses, which users log and pickle (R21, R23).
+    """
+
+    __slots__ = ("_bytes",)
+    _bytes: bytes
+
+    def __new__(cls, value: str) -> Self:
+        header = super().__new__(cls, value)
+        header._bytes = _HiddenBytes(value, "ascii")
+        return header
+
+    def encode(self, encoding: str = "ascii", errors: str = "strict") -> bytes:  # noqa: ARG002 - str's signature
+        """Return the same bytes for every encoding; the value is ASCII."""
+        return self._bytes
+
+    def __repr__(self) -> str:
+        return "'Bearer [hidden]'"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, ("Bearer [hidden]",)
+
+
+class _HiddenBytes(_Shared, bytes):
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "b'Bearer [hidden]'"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return bytes, (b"Bearer [hidden]",)
+
+
+def authorization_header(token: Token) -> AuthorizationHeader:
+    """Return the value of the Authorization header (RFC 6750, section 2.1) for requests of client libraries."""
+    return AuthorizationHeader(bearer(token))
+
+
 def bearer(token: Token) -> str:
-    """Write the Authorization header (RFC 6750, section 2.1)."""
+    """Return the value of the Authorization header as plain text."""
     return f"Bearer {token.access_token}"
 
 
-def carries(headers: Mapping[str, str], token: Token) -> bool:
-    """Tell whether *headers*, whose names compare without case, are those of a request that *token* signs."""
-    return headers.get("Authorization") == bearer(token)
-
-
 def merged_cookies(sent: str, fresh: str) -> str:
-    """Write a Cookie header with the pairs of *sent*, where *fresh* has none of the same name, and those of *fresh*."""
+    """Merge two Cookie headers; where both have a name, *fresh* wins."""
     pairs = [pair for pair in (*sent.split("; "), *fresh.split("; ")) if pair]
     return "; ".join({pair.partition("=")[0]: pair for pair in pairs}.values())
 
 
-# --- the token endpoint's answer -----------------------------------------------------------------------------------
+# --- token responses -------------------------------------------------------------------------------------------------
 
 
 def read_token_response(
-    reply: HttpResponse, *, asked_at: float, refresh_token: str | None, scope: str, hidden: tuple[str, ...]
+    response: HttpResponse, *, asked_at: float, refresh_token: str | None, scope: str, hidden: tuple[str, ...]
 ) -> Token:
     """
-    Read the token endpoint's answer.
+    Read the token endpoint's response.
 
-    The expiry counts from *asked_at*, so that a slow answer never makes a token look younger than it is.
-    A refresh token or a scope that the answer leaves out stays as it was (RFC 6749, sections 5.1 and 6).
-    An error is known by its `error` word whatever the status.
+    The expiry counts from *asked_at*, so that a slow response makes no token look younger than it is.
+    A refresh token or scope missing from the response stays what it was (RFC 6749, sections 5.1 and 6).
+    An error code counts whatever the status.
 
     Args:
-        reply: Status, headers and body as they came.
+        response: The response.
 
-        asked_at: The moment before the call left, in seconds since the epoch, UTC.
+        asked_at: When the token request was about to be sent, in seconds since the epoch, UTC.
 
-        refresh_token: The refresh token that was sent, if one was.
+        refresh_token: The refresh token that was sent, if any.
 
-        scope: The scope that was asked for, or that the former token had.
+        scope: The scope that was requested, or that the former token had.
 
-        hidden: Secrets that the provider's words must not carry into an error.
+        hidden: Secrets to be removed from the provider's texts.
 
     Raises:
-        LoginRequiredError: The endpoint answered `invalid_grant`.
+        LoginRequiredError: The error code is `invalid_grant`.
 
-        TokenRefusedError: Any other error of RFC 6749, section 5.2.
+        TokenRefusedError: Any other error code of RFC 6749, section 5.2.
 
-        TokenUnavailableError: The answer is no token answer: 429, 5xx, a redirect, or not what RFC 6749 describes.
+        TokenUnavailableError: The response is not a token response: 429, 5xx, a redirect, or not what RFC 6749
+            describes.
     """
-    fields = json_object(reply.body)
-    if refusal := _refusal(reply, fields, hidden):
-        raise refusal
+    fields = json_object(response.body)
+    if error := _error(response, fields, hidden):
+        raise error
     try:
         return read_token(fields, asked_at=asked_at, refresh_token=refresh_token, scope=scope)
     except (KeyError, TypeError, ValueError):
-        raise _unusable(reply, "; ".join(error_messages(fields)), hidden) from None
+        raise _unusable(response, "; ".join(error_messages(fields)), hidden) from None
 
 
 def read_token(
     fields: Mapping[str, Any], *, asked_at: float, refresh_token: str | None = None, scope: str = ""
 ) -> Token:
     """
-    Read the fields of a token answer, as `read_token_response` describes.
+    Read the fields of a token response; see `read_token_response`.
 
     Raises:
-        KeyError, TypeError, ValueError: They are not those of a token answer.
+        KeyError, TypeError, ValueError: There is no usable access token.
     """
     life = _life(fields)
     return Token(
         fields["access_token"],
-        refresh_token=_text(fields.get("refresh_token")) or refresh_token,
+        refresh_token=text_of(fields.get("refresh_token")) or refresh_token,
         expires_at=None if life is None else asked_at + life,
         obtained_at=asked_at,
-        scope=_scope(fields.get("scope")) or scope,
-        token_type=_text(fields.get("token_type")) or "Bearer",
+        scope=text_of(fields.get("scope")) or scope,
+        token_type=text_of(fields.get("token_type")) or "Bearer",
     )
 
 
-def _refusal(reply: HttpResponse, fields: Mapping[str, Any], hidden: tuple[str, ...]) -> FoxyAuthError | None:
-    error = _text(fields.get("error"))
-    description = clean(_text(fields.get("error_description")), hidden) or None
-    if reply.status == TOO_MANY_REQUESTS or reply.status >= 500 or error in PASSING_ERRORS:  # noqa: PLR2004
+def _error(response: HttpResponse, fields: Mapping[str, Any], hidden: tuple[str, ...]) -> FoxyAuthError | None:
+    code = text_of(fields.get("error"))
+    description = clean(text_of(fields.get("error_description")), hidden) or None
+    if asks_to_try_later(response.status) or code in TEMPORARY_ERRORS:
         return TokenUnavailableError(
-            f"the token endpoint is unavailable ({reply.status}): {description or 'no explanation'}; try later",
-            retry_after=retry_after(reply.headers),
-            repeatable=reply.status != GATEWAY_TIMEOUT,
+            f"the token endpoint is unavailable ({response.status}): {description or 'no explanation'}; try later",
+            retry_after=retry_after(response.headers),
+            # A gateway that timed out does not know whether the provider has issued a token.
+            repeatable=response.status != GATEWAY_TIMEOUT,
         )
-    if not error:
+    if not code:
         return None
-    error = error if error in REFUSALS else clean(error, hidden)
-    said = f"{error}: {description}" if description else error
-    if error == "invalid_grant":
-        message = f"the grant is gone ({said}); authorize again"
-        return LoginRequiredError(message, error=error, description=description)
-    message = f"the token endpoint refuses ({said}); check the client id, the client secret and the token endpoint"
-    return TokenRefusedError(message, error=error, description=description, status=reply.status)
+    code = code if KNOWN_ERRORS.fullmatch(code) else clean(code, hidden)
+    reason = f"{code}: {description}" if description else code
+    if code == "invalid_grant":
+        message = f"the grant was revoked or has expired ({reason}); authorize again"
+        return LoginRequiredError(message, error=code, description=description)
+    message = f"the token endpoint refuses ({reason}); check the client id, the client secret and the token endpoint"
+    return TokenRefusedError(message, error=code, description=description, status=response.status)
 
 
-def _unusable(reply: HttpResponse, reason: str, hidden: tuple[str, ...]) -> TokenUnavailableError:
-    if 300 <= reply.status < 400:  # noqa: PLR2004
-        reason = "it redirects, and secrets follow no redirect"
-    reason = clean(reason, hidden) or "its answer is no token"
-    return TokenUnavailableError(
-        f"the token endpoint is of no use ({reply.status}): {reason}; check that its address is right, then try later",
-        retry_after=retry_after(reply.headers),
+def _unusable(response: HttpResponse, reason: str, hidden: tuple[str, ...]) -> TokenUnavailableError:
+    if 300 <= response.status < 400:  # noqa: PLR2004
+        reason = "it redirects, and secrets are not sent elsewhere"
+    reason = clean(reason, hidden) or "no token in the response"
+    message = (
+        f"the token endpoint gave no usable response ({response.status}): {reason}; check its address, then try later"
     )
-
-
-def json_object(body: bytes) -> Mapping[str, Any]:
-    """Read a JSON object; anything else is an empty one."""
-    fields = _json(body)
-    return cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
-
-
-def _json(body: bytes) -> Any:
-    """Read JSON; an absurd number or a name in a wrong encoding must not cost the new token beside it."""
-    try:
-        return json.loads(body.decode(json.detect_encoding(body), "replace"), parse_int=_number)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _number(digits: str) -> float:
-    """Read an integer, which Python does only up to some length."""
-    return int(digits) if len(digits) < sys.int_info.str_digits_check_threshold else inf
-
-
-def error_messages(fields: Mapping[str, Any]) -> list[str]:
-    """List the messages of the API's own errors, which come as HAL (`_embedded` → `fx:errors` → `message`)."""
-    try:
-        errors = fields["_embedded"]["fx:errors"]
-    except (KeyError, TypeError):
-        return []
-    messages = [_text(error.get("message")) for error in _objects(errors)]
-    return [message for message in messages if message]
-
-
-def _objects(content: object) -> list[dict[str, Any]]:
-    """List the objects in a list, or a single one that stands there without a list; anything else is passed over."""
-    entries = cast("list[object]", content) if isinstance(content, list) else [content]
-    return [cast("dict[str, Any]", entry) for entry in entries if isinstance(entry, dict)]
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def clean(text: str, hidden: tuple[str, ...]) -> str:
-    """Make the provider's words fit for an error: no secrets, no control characters, no novels."""
-    for secret in sorted(hidden, key=len, reverse=True):  # one may contain another
-        text = text.replace(secret, "[hidden]")
-    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_DESCRIPTION])
-
-
-def _scope(value: object) -> str:
-    return " ".join(map(_text, cast("list[object]", value))) if isinstance(value, list) else _text(value)
+    return TokenUnavailableError(message, retry_after=retry_after(response.headers))
 
 
 def _life(fields: Mapping[str, Any]) -> float | None:
     """
-    Read the lifetime in seconds, None if the answer names none that makes sense.
+    Read the lifetime in seconds; None if the fields have no sensible one.
 
-    The provider answers `expires_in`; its pages speak of `access_token_expires`, in seconds as well.
+    Responses have `expires_in`; the provider's pages call it `access_token_expires`, in seconds as well.
     """
     for name in ("expires_in", "access_token_expires"):
         value = fields.get(name)
@@ -307,8 +286,40 @@ def _life(fields: Mapping[str, Any]) -> float | None:
     return None
 
 
+# --- 401 responses ---------------------------------------------------------------------------------------------------
+
+
+def blames_token(headers: Mapping[str, str], body: bytes) -> bool:
+    """
+    Tell whether a 401 blames the access token, so that a new one may help (R15).
+
+    It does unless the body or `WWW-Authenticate` names another cause.
+    A response without a cause (an empty body, no JSON, no error) counts as the token's.
+
+    Args:
+        headers: The response's headers; names in lower case, or compared without case.
+
+        body: The body, or its beginning.
+    """
+    fields = json_object(body)
+    causes = [
+        text_of(fields.get("error")),
+        "; ".join(error_messages(fields)),
+        *re.findall(r'\berror\s*=\s*"?([^",\s]+)', headers.get("www-authenticate", "")),
+    ]
+    return all(cause in TOKEN_ERRORS or TOKEN_PHRASE in cause.lower() for cause in causes if cause)
+
+
+# --- parts of every response -----------------------------------------------------------------------------------------
+
+
+def asks_to_try_later(status: int) -> bool:
+    """Tell whether *status* is about the provider's load or health, not about the request."""
+    return status == TOO_MANY_REQUESTS or status >= 500  # noqa: PLR2004
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read `Retry-After` in seconds (RFC 9110, section 10.2.3); a date counts from the answer's own `Date`."""
+    """Read `Retry-After` in seconds (RFC 9110, section 10.2.3); a date counts from the response's own `Date`."""
     value = headers.get("retry-after", "").strip()
     if value.isdecimal():
         return min(float(value), LONGEST_LIFE)
@@ -319,85 +330,36 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(wait.total_seconds(), 0.0)
 
 
-# --- the API's resources -------------------------------------------------------------------------------------------
-
-
-def resource_request(
-    url: str, *, api_version: str, fields: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
-) -> HttpRequest:
-    """Get the resource at *url*, or with *fields* create one there; in JSON, the API's own format."""
-    own = {"Accept": "application/hal+json", VERSION_HEADER: api_version, **(headers or {})}
-    if fields is None:
-        return HttpRequest(url, own, "", method="GET", max_bytes=MAX_RESOURCE)
-    own = {"Content-Type": "application/json", **own}
-    return HttpRequest(url, own, json.dumps(fields), max_bytes=MAX_RESOURCE)
-
-
-def read_resource(reply: HttpResponse) -> Mapping[str, Any]:
+def json_object(body: bytes) -> Mapping[str, Any]:
     """
-    Read a resource.
+    Read a JSON object; anything else is read as an empty one.
 
-    Raises:
-        RegistrationError: The API refuses; the messages are those of all its shapes of errors.
-
-        TokenUnavailableError: 429 or 5xx.
+    A huge number or a wrongly encoded name is tolerated: it must not cost the token next to it. (Python refuses to read
+    very long integers, so all numbers are read as floats.)
     """
-    fields = json_object(reply.body)
-    if 200 <= reply.status < 300:  # noqa: PLR2004
-        return fields
-    messages = tuple(clean(message, ()) for message in (*error_messages(fields), *_other_messages(reply.body)))
-    text = f"the API refuses ({reply.status}): {'; '.join(messages) or 'no explanation'}"
-    if reply.status == TOO_MANY_REQUESTS or reply.status >= 500:  # noqa: PLR2004
-        raise TokenUnavailableError(f"{text}; try later", retry_after=retry_after(reply.headers))
-    raise RegistrationError(text, messages=messages, status=reply.status)
-
-
-def _other_messages(body: bytes) -> list[str]:
-    """List the messages of an error that is no HAL: OAuth's, a single `message`, or a bare list of those."""
-    names = ("error_description", "error", "message")
-    said = [[_text(error.get(name)) for name in names] for error in _objects(_json(body))]
-    return [message for description, error, plain in said for message in (description or error, plain) if message]
-
-
-def link(resource: Mapping[str, Any], relation: str) -> str | None:
-    """Return the address that *resource* links to by *relation*, such as `fx:token`; None if it has no such link."""
     try:
-        return _text(resource["_links"][relation]["href"]) or None
-    except (KeyError, TypeError):
-        return None
+        fields = json.loads(body.decode(json.detect_encoding(body), "replace"), parse_int=float)
+    except (ValueError, RecursionError):
+        return {}
+    return cast("dict[str, Any]", fields) if isinstance(fields, dict) else {}
 
 
-def absolute(address: str, *, base: str) -> str:
-    """Complete a link's *address*, which may be relative; what is no address stays as it is."""
+def error_messages(fields: Mapping[str, Any]) -> list[str]:
+    """List the messages of an API error in HAL: `_embedded`, `fx:errors`, a `message` each."""
     try:
-        return urljoin(base, address)
-    except ValueError:
-        return address
+        messages = [error.get("message") for error in fields["_embedded"]["fx:errors"]]
+    except (KeyError, TypeError, AttributeError):
+        return []
+    return [message for message in messages if message and isinstance(message, str)]
 
 
-# --- the API's 401 -------------------------------------------------------------------------------------------------
+def text_of(value: object) -> str:
+    """Return a JSON value if it is text, else an empty text."""
+    return value if isinstance(value, str) else ""
 
 
-def blames_token(headers: Mapping[str, str], body: bytes) -> bool:
-    """
-    Tell whether a 401 is about the access token, so that a new one may help.
-
-    It is not if the body or `WWW-Authenticate` names another cause (R15).
-    An answer that names none, being empty, no JSON or without an error, counts as the token's.
-
-    Args:
-        headers: The answer's headers, whose names compare without case or are in lower case.
-
-        body: As much of the answer's body as was read.
-    """
-    causes = [
-        *_causes(json_object(body)),
-        *re.findall(r'\berror\s*=\s*"?([^",\s]+)', headers.get("www-authenticate", "")),
-    ]
-    return all(cause in TOKEN_ERRORS or TOKEN_TEXT in cause.lower() for cause in causes)
-
-
-def _causes(fields: Mapping[str, Any]) -> list[str]:
-    """List what the body of an API error names as its cause, in either of the provider's two shapes."""
-    words = [_text(fields.get("error")), "; ".join(error_messages(fields))]
-    return [word for word in words if word]
+def clean(text: str, hidden: tuple[str, ...]) -> str:
+    """Prepare the provider's *text* for an error message: no secrets, no control characters, limited length."""
+    for secret in sorted(hidden, key=len, reverse=True):  # one may contain another
+        text = text.replace(secret, "[hidden]")
+    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_DESCRIPTION])

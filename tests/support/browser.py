@@ -1,4 +1,4 @@
-"""A user at a browser without a screen: follows links and redirects, keeps cookies, reads forms, presses buttons."""
+"""A browser without a screen: it follows redirects, keeps cookies, reads forms and presses buttons."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-PATIENCE = 30.0  # seconds for an answer
+DEADLINE = 30.0  # seconds to wait for a response
 
 
 class Browser:
-    """A browser; a context manager."""
+    """A browser; use it as a context manager."""
 
     def __init__(self) -> None:
-        """Open a window without cookies."""
+        """Start without cookies."""
         self._session = requests.Session()
 
     def __enter__(self) -> Self:
@@ -25,37 +25,35 @@ class Browser:
         self._session.close()
 
     def open(self, url: str) -> requests.Response:
-        """Go to an address, and on from there as far as redirects lead."""
-        return self._session.get(url, timeout=PATIENCE)
+        """Open *url* and follow redirects."""
+        return self._session.get(url, timeout=DEADLINE)
 
     def press(self, page: requests.Response, **button: str) -> requests.Response:
-        """Send the first form of *page* by the button of that name and value; follow what comes."""
-        return self._follow(self._submit(page, button))
+        """Submit the first form of *page* with the button of that name and value, and follow redirects."""
+        response = self._submit(page, button)
+        return self.open(urljoin(response.url, response.headers["Location"])) if response.is_redirect else response
 
     def decide(self, url: str, decision: str = "allow") -> str:
-        """Open a consent page, press a button, and return the address that the provider sends the browser to."""
+        """Open a consent page, press a button, and return where the provider redirects the browser."""
         page = self.open(url)
         assert page.ok, page.text
-        answer = self._submit(page, {"decision": decision})
-        assert answer.is_redirect, answer.text
-        return urljoin(page.url, answer.headers["Location"])
+        response = self._submit(page, {"decision": decision})
+        assert response.is_redirect, response.text
+        return urljoin(page.url, response.headers["Location"])
 
     def _submit(self, page: requests.Response, fields: dict[str, str]) -> requests.Response:
         form = Form(page.text)
         target = urljoin(page.url, form.action)
         if form.method == "get":
-            return self._session.get(target, params={**form.fields, **fields}, allow_redirects=False, timeout=PATIENCE)
+            return self._session.get(target, params={**form.fields, **fields}, allow_redirects=False, timeout=DEADLINE)
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(page.url))
         return self._session.post(
             target,
             data={**form.fields, **fields},
             headers={"Origin": origin, "Referer": page.url},
             allow_redirects=False,
-            timeout=PATIENCE,
+            timeout=DEADLINE,
         )
-
-    def _follow(self, answer: requests.Response) -> requests.Response:
-        return self.open(urljoin(answer.url, answer.headers["Location"])) if answer.is_redirect else answer
 
 
 class Form(HTMLParser):
@@ -63,11 +61,11 @@ class Form(HTMLParser):
     The first form of a page.
 
     Attributes:
-        action: Where it is sent.
+        action: The URL that it is submitted to.
 
-        method: How it is sent, in lower case.
+        method: The method, in lower case.
 
-        fields: What is sent without a button: hidden fields, and what is chosen already.
+        fields: The fields that are submitted without a button: hidden ones, and what is checked.
     """
 
     def __init__(self, page: str) -> None:
@@ -80,7 +78,7 @@ class Form(HTMLParser):
         assert self._forms, f"no form in {page}"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Take a tag in."""
+        """Read a tag."""
         attributes = dict(attrs)
         if tag == "form":
             self._forms += 1

@@ -24,7 +24,7 @@ HOME = "/entrance/v9/"
 OWN = {"authorization", "content-type", "foxy-api-version", "accept"}  # the headers that pass
 
 
-class Maze:
+class OpaqueAddresses:
     """
     Stands before an emulator and gives each of its addresses another path; a context manager.
 

@@ -1,0 +1,64 @@
+"""Origins: scheme, host and port of an address, which decide who gets the token."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# An IPv6 address in brackets with an optional port. urlsplit accepts other text around the brackets and ignores it.
+# Zone identifiers are refused: they are local to one machine, and parsers disagree about them.
+BRACKETED = re.compile(r"\[[0-9A-Fa-f:.]*\](:[0-9]*)?")
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port of an address (RFC 6454, section 4)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Self | None:
+        """
+        Parse the origin of *url*; None if it is not a plain http or https address.
+
+        Addresses that parsers are known to read differently have no origin: those with a backslash, whitespace or a
+        control character.
+        """
+        if not url.isprintable() or "\\" in url or " " in url:
+            return None
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            return None
+        location = parts.netloc.rpartition("@")[2]
+        if ("[" in location or "]" in location) and not BRACKETED.fullmatch(location):
+            return None
+        scheme, host = parts.scheme.lower(), (parts.hostname or "").lower()
+        if scheme not in DEFAULT_PORTS or not host:
+            return None
+        return cls(scheme, host, DEFAULT_PORTS[scheme] if port is None else port)
+
+    @property
+    def netloc(self) -> str:
+        """Host and port as clients write them: IPv6 in brackets, the scheme's default port left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def confidential(self) -> bool:
+        """Whether secrets may be sent there: over https, or without leaving the machine."""
+        return self.scheme == "https" or _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
