@@ -1,58 +1,51 @@
 """
-One token call through whichever client library is at hand: values in, values out.
+One request through whichever client library is there: values in, values out.
 
-A call carries the client secret, so it follows no redirect and heeds no netrc; proxies and certificate authorities
-come from the usual environment variables, or from the client that the user gave for token calls.
+A token request carries the client secret, so it follows no redirect and uses no netrc and no cookies. Proxies and
+certificate authorities come from the usual environment variables, or from the client that the user gave.
+
+Without such a client, each request has a client of its own, and so a connection of its own: one that was kept open may
+break off just when it is used again, and then nobody knows whether the provider has issued a token. What is costly
+about a client, its TLS context, is kept.
 """
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import wait as wait_for
 from contextlib import nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from pathlib import Path
+from threading import Lock
 from typing import Any
 
-from foxy_auth._engine.threads import started
+from foxy_auth._libraries import library_of
 from foxy_auth._oauth.messages import MAX_TOKEN_RESPONSE, HttpRequest, HttpResponse
 from foxy_auth.errors import FoxyAuthError, TokenUnavailableError
 
-# What a call waits for in turn, each for as long as the timeout: the connection, the headers, the body.
-PHASES = 3
+# What the variables name that decide about certificate authorities, for each library.
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+GRACE = 0.5  # seconds for what has arrived already when a deadline has passed: the process may have been stopped
 
+# Called right before a request leaves; an error that it raises keeps the request from leaving.
+before_sending: ContextVar[Callable[[], object]] = ContextVar("foxy_auth_before_sending", default=lambda: None)
 
-def installed_library() -> str:
-    """
-    Name a client library that is installed.
-
-    Raises:
-        ImportError: None is.
-    """
-    for library in _FAMILIES:
-        if find_spec(library) is not None:
-            return library
-    message = (
-        "foxy_auth needs an HTTP client and none is installed: "
-        "pip install 'foxy_auth[requests]', 'foxy_auth[httpx]', 'foxy_auth[httpx2]' or niquests"
-    )
-    raise ImportError(message)
-
-
-def library_of(thing: object) -> str | None:
-    """Name the client library that *thing*'s class comes from, or is derived from; None if it is none of them."""
-    for ancestor in type(thing).__mro__:
-        library = ancestor.__module__.partition(".")[0]
-        if library in _FAMILIES:
-            return library
-    return None
+# Held while a client library is imported, and while the process forks: a child that was forked in the middle of an
+# import could never import that module.
+_importing = Lock()
+if hasattr(os, "register_at_fork"):
+    _release = _importing.release
+    os.register_at_fork(before=_importing.acquire, after_in_parent=_release, after_in_child=_release)
 
 
 def check_client(client: object) -> None:
     """
-    Refuse what cannot carry a token call; None leaves the choice to each call.
+    Refuse what cannot carry a token request; None leaves the choice to each request.
 
     Raises:
         TypeError: *client* is no synchronous client of a known library.
@@ -63,7 +56,7 @@ def check_client(client: object) -> None:
     if library is None or not isinstance(client, getattr(import_module(library), _FAMILIES[library].client)):
         message = (
             f"http takes a requests.Session, httpx.Client, httpx2.Client or niquests.Session, "
-            f"not {type(client).__module__}.{type(client).__name__}; token calls run in a thread of their own, "
+            f"not {type(client).__module__}.{type(client).__name__}; token requests run in a thread of their own, "
             f"so async programs give a synchronous client too"
         )
         raise TypeError(message)
@@ -71,134 +64,37 @@ def check_client(client: object) -> None:
 
 def send(request: HttpRequest, *, through: object, timeout: float, auth: object | None = None) -> HttpResponse:
     """
-    Send *request* and return the answer, whatever its status.
+    Send *request* and return the response, whatever its status.
 
     Args:
-        request: The call.
+        request: The request.
 
         through: The name of a client library, or one of its synchronous clients, which stays open.
 
-        timeout: Seconds for each wait on the network, and for the answer's body; the call takes three times as long at
-            most, whatever the other side does.
+        timeout: Seconds for each wait on the network, and for the response's body.
 
-        auth: An auth object that signs the call; None sends it as it is.
+        auth: An auth object that signs the request; None sends it as it is.
 
     Raises:
-        TokenUnavailableError: No whole answer came, or a larger one than *request* allows; it tells by `repeatable`
-            whether the call is sure not to have reached the provider.
+        TokenUnavailableError: No whole response came, or a larger one than *request* allows; its `repeatable` tells
+            whether the request is sure not to have reached the provider.
     """
     library = through if isinstance(through, str) else library_of(through)
     assert library is not None  # noqa: S101 - check_client has seen it
-    module, family = import_module(library), _FAMILIES[library]
-    client = nullcontext(through) if through is not library else getattr(module, family.client)()
-
-    def call() -> HttpResponse:
-        with client as opened:
-            return family.call(opened, request, timeout, auth)
-
+    with _importing:
+        module, family = import_module(library), _FAMILIES[library]
     try:
-        return _bounded(call, PHASES * timeout)
-    except FoxyAuthError:
+        with _make_client(library, request.url) if isinstance(through, str) else nullcontext(through) as client:
+            return family.send(module, client, request, timeout, auth)
+    except FoxyAuthError:  # from us, or from *auth*
         raise
     except Exception as error:  # noqa: BLE001 - no error of a client library passes, be it its own or a mock's
         message = f"{request.url} could not be reached or did not answer ({type(error).__name__}); try later"
-        raise TokenUnavailableError(message, repeatable=family.unsent(module, error)) from _without_request(error)
+        raise TokenUnavailableError(message, repeatable=family.is_unsent(module, error)) from _strip(error)
 
 
-def _bounded(call: Callable[[], HttpResponse], seconds: float) -> HttpResponse:
-    """
-    Wait for *call*, but not longer than *seconds*.
-
-    No client library has a deadline for an answer as a whole: one whose headers come drop by drop could take for ever.
-    So the call has a thread of its own, a daemon, which does not keep a program from ending.
-    """
-    answer = started(call, name="foxy-auth-call")
-    wait_for([answer], seconds)
-    if not answer.done():
-        raise TokenUnavailableError(f"no whole answer came within {seconds} seconds; try later")
-    return answer.result()
-
-
-def _call_requests(session: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpResponse:
-    with session.request(
-        request.method,
-        request.url,
-        data=request.body,
-        # None takes away what the session would add.
-        headers={"Authorization": None, **request.headers},
-        auth=auth or _no_netrc,
-        hooks={"response": [_as_it_is]},
-        allow_redirects=False,
-        stream=True,
-        timeout=timeout,
-    ) as response:
-        # In 2**16 pieces at most, a token's answer byte by byte: larger ones are gathered without a look at the clock.
-        body = _read(response.iter_content(request.max_bytes // MAX_TOKEN_RESPONSE), request, timeout)
-        return HttpResponse(response.status_code, _lower(response.headers), body)
-
-
-def _call_httpx(client: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpResponse:
-    built = client.build_request(request.method, request.url, content=request.body, timeout=timeout)
-    built.headers.pop("Authorization", None)  # which the client would add
-    built.headers.update(request.headers)
-    try:
-        response = client.send(built, auth=auth, follow_redirects=False, stream=True)
-    except import_module(library_of(client) or "").HTTPStatusError as error:
-        # A hook of the user's has raised; unless it has read the answer, what that said is lost.
-        response = error.response
-        body = response.content if response.is_stream_consumed else b""
-        return HttpResponse(response.status_code, _lower(response.headers), body)
-    try:
-        return HttpResponse(
-            response.status_code, _lower(response.headers), _read(response.iter_bytes(), request, timeout)
-        )
-    finally:
-        response.close()
-
-
-def _no_netrc(request: Any) -> Any:
-    """Sign nothing: with no `auth` at all, requests would take the password for this host from netrc."""
-    return request
-
-
-def _as_it_is(response: Any, **_: Any) -> Any:
-    """Leave *response* alone: hooks of the session would log it, or raise for its status, and hide what it says."""
-    return response
-
-
-def _read(pieces: Iterable[bytes], request: HttpRequest, timeout: float) -> bytes:
-    """Join *pieces*, but neither endlessly nor without end in sight."""
-    until = time.monotonic() + timeout
-    body = bytearray()
-    for piece in pieces:
-        body += piece
-        if len(body) > request.max_bytes:
-            message = f"the answer of {request.url} is longer than {request.max_bytes} bytes; check that address"
-            raise TokenUnavailableError(message)
-        if time.monotonic() > until:
-            raise TokenUnavailableError(f"the answer of {request.url} did not end within {timeout} seconds; try later")
-    return bytes(body)
-
-
-def _lower(headers: Any) -> dict[str, str]:
-    return {str(name).lower(): str(value) for name, value in headers.items()}
-
-
-def _unsent_requests(module: Any, error: Exception) -> bool:
-    """Tell whether the connection failed, so that nothing was sent."""
-    never = (module.exceptions.ConnectTimeout, module.exceptions.ProxyError)
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    # requests and niquests bring different urllib3s, so the reason is known by its name.
-    return isinstance(error, never) or "NewConnectionError" in {kind.__name__ for kind in type(reason).__mro__}
-
-
-def _unsent_httpx(module: Any, error: Exception) -> bool:
-    never = (module.ConnectError, module.ConnectTimeout, module.PoolTimeout, module.ProxyError)
-    return isinstance(error, never)
-
-
-def _without_request(error: Exception) -> Exception:
-    """Take from *error*, and from what led to it, the request and the frames, in which the secrets stand."""
+def _strip(error: Exception) -> Exception:
+    """Take from *error*, and from what led to it, the request and the frames, which hold the secrets."""
     link: Any = error
     while link is not None:
         link.__traceback__ = None
@@ -209,19 +105,237 @@ def _without_request(error: Exception) -> Exception:
     return error
 
 
+def _read(chunks: Iterable[bytes], request: HttpRequest, timeout: float) -> bytes:
+    """Join *chunks*, but neither endlessly nor without end in sight."""
+    until = time.monotonic() + timeout
+    looks_again = True
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > request.max_bytes:
+            message = f"the response of {request.url} is longer than {request.max_bytes} bytes; check that address"
+            raise TokenUnavailableError(message)
+        if (now := time.monotonic()) > until:
+            if not looks_again:
+                message = f"the response of {request.url} did not end within {timeout} seconds; try later"
+                raise TokenUnavailableError(message)
+            looks_again, until = False, now + GRACE
+    return bytes(body)
+
+
+def _lower(headers: Any) -> dict[str, str]:
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+# --- a client for each request --------------------------------------------------------------------------------------
+
+_context_lock = Lock()  # so that one thread reads the certificate authorities for all
+
+
+def _after_fork() -> None:
+    """Free the lock, which another thread of the parent may have held."""
+    global _context_lock  # noqa: PLW0603
+    _context_lock = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _make_client(library: str, url: str) -> Any:
+    """Make a client for one request to *url*, with the settings of the environment."""
+    context = None
+    if url.startswith("https:"):
+        with _context_lock:
+            context = _tls_context(library, _certificates())
+    return _FAMILIES[library].make_client(import_module(library), context)
+
+
+def _certificates() -> tuple[tuple[str, str, float], ...]:
+    """Tell which certificate authorities the environment names, and from when they are."""
+    named = ((name, os.environ.get(name, "")) for name in CERTIFICATES)
+    return tuple(
+        (name, path, Path(path).stat().st_mtime if path and Path(path).exists() else 0.0) for name, path in named
+    )
+
+
+@cache
+def _tls_context(library: str, certificates: tuple[tuple[str, str, float], ...]) -> ssl.SSLContext | None:  # noqa: ARG001
+    """Make the TLS context of *library*; it takes tens of milliseconds to read the certificate authorities."""
+    return _FAMILIES[library].make_context(import_module(library))
+
+
+# --- requests and niquests ------------------------------------------------------------------------------------------
+
+
+def _make_requests_context(module: Any) -> ssl.SSLContext | None:
+    if module.__name__ == "niquests":  # which keeps its own
+        return None
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or module.certs.where()
+    context: ssl.SSLContext = import_module("urllib3.util.ssl_").create_urllib3_context()
+    context.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+    return context
+
+
+def _make_session(module: Any, context: ssl.SSLContext | None) -> Any:
+    session = module.Session()
+    if module.__name__ == "requests":
+        session.is_ours = True
+        session.trust_env = False  # netrc is not used; proxies are looked up for each request
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _adapter_class(module)(context))
+    return session
+
+
+@cache
+def _adapter_class(module: Any) -> Any:
+    """Derive an adapter that uses one TLS context, and tells when a request leaves."""
+    urllib3: Any = import_module("urllib3")
+
+    class Adapter(module.adapters.HTTPAdapter):  # type: ignore[misc]
+        def __init__(self, context: ssl.SSLContext | None) -> None:
+            self._options = {"ssl_context": context} if context else {}
+            parent: Any = super()
+            parent.__init__()
+
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            parent: Any = super()
+            parent.init_poolmanager(*args, **options, **self._options)
+            self.poolmanager.pool_classes_by_scheme = pools()
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+            parent: Any = super()
+            manager: Any = parent.proxy_manager_for(proxy, **options, **self._options)
+            manager.pool_classes_by_scheme = pools()
+            return manager
+
+        def cert_verify(self, *_: Any) -> None:
+            """Leave it to the TLS context; this would read the certificate authorities for each connection."""
+
+    def pools() -> dict[str, Any]:
+        kinds = {"http": urllib3.HTTPConnectionPool, "https": urllib3.HTTPSConnectionPool}
+        return {scheme: _watched(pool, pool.ConnectionCls) for scheme, pool in kinds.items()}
+
+    return Adapter
+
+
+@cache
+def _watched(pool: Any, connection: Any) -> Any:
+    """Derive a connection pool whose connections call `before_sending`, unless they are a mock's."""
+    if not connection.__module__.startswith("urllib3."):
+        return pool
+
+    def send(self: Any, *args: Any, **options: Any) -> Any:
+        if self.sock is None:
+            self.connect()
+        before_sending.get()()
+        return connection.send(self, *args, **options)
+
+    return type(pool.__name__, (pool,), {"ConnectionCls": type(connection.__name__, (connection,), {"send": send})})
+
+
+def _send_requests(
+    module: Any, session: Any, request: HttpRequest, timeout: float, auth: object | None
+) -> HttpResponse:
+    hooks: dict[str, Any] = {"response": [_leave_alone]}
+    headers: dict[str, str | None] = {"Authorization": None}  # which takes away what the session would add
+    options: dict[str, Any] = {}
+    if module.__name__ == "niquests":
+        hooks["pre_send"] = [_note_sending]
+    elif hasattr(session, "is_ours"):
+        options["proxies"] = module.utils.get_environ_proxies(request.url)
+    else:  # no session of the user's tells when a request leaves
+        before_sending.get()()
+    with session.request(
+        request.method,
+        request.url,
+        data=request.body,
+        headers={**headers, **request.headers},
+        auth=auth or _no_netrc,
+        hooks=hooks,
+        allow_redirects=False,
+        stream=True,
+        timeout=timeout,
+        **options,
+    ) as response:
+        # In 2**16 chunks at most, a token's byte by byte: larger ones are gathered without a look at the clock.
+        body = _read(response.iter_content(request.max_bytes // MAX_TOKEN_RESPONSE), request, timeout)
+        return HttpResponse(response.status_code, _lower(response.headers), body)
+
+
+def _note_sending(_: object) -> None:
+    before_sending.get()()
+
+
+def _no_netrc(request: Any) -> Any:
+    """Sign nothing: with no `auth` at all, requests would take the password for this host from netrc."""
+    return request
+
+
+def _leave_alone(response: Any, **_: Any) -> Any:
+    """Return *response*: hooks of the session would log it, or raise for its status, and hide what it says."""
+    return response
+
+
+def _is_unsent_by_requests(module: Any, error: Exception) -> bool:
+    """Tell whether the connection failed, so that nothing was sent."""
+    never = (module.exceptions.ConnectTimeout, module.exceptions.ProxyError)
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    # requests and niquests bring different urllib3s, so the reason is known by its name.
+    return isinstance(error, never) or "NewConnectionError" in {kind.__name__ for kind in type(reason).__mro__}
+
+
+# --- httpx and httpx2 -----------------------------------------------------------------------------------------------
+
+
+def _make_httpx_client(module: Any, context: ssl.SSLContext | None) -> Any:
+    # Without certificate authorities nothing can be reached by TLS, which plain http does not need.
+    return module.Client(verify=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+def _send_httpx(module: Any, client: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpResponse:
+    built = client.build_request(
+        request.method, request.url, content=request.body, timeout=timeout, extensions={"trace": _trace}
+    )
+    built.headers.pop("Authorization", None)  # which the client would add
+    built.headers.update(request.headers)
+    try:
+        response = client.send(built, auth=auth, follow_redirects=False, stream=True)
+    except module.HTTPStatusError as error:
+        # A hook of the user's has raised; unless it has read the response, what that said is lost.
+        response = error.response
+        body = response.content if response.is_stream_consumed else b""
+        return HttpResponse(response.status_code, _lower(response.headers), body)
+    try:
+        body = _read(response.iter_bytes(), request, timeout)
+        return HttpResponse(response.status_code, _lower(response.headers), body)
+    finally:
+        response.close()
+
+
+def _trace(event: str, _: object) -> None:
+    if event.endswith("send_request_headers.started"):
+        before_sending.get()()
+
+
+def _is_unsent_by_httpx(module: Any, error: Exception) -> bool:
+    """Tell whether the connection failed, so that nothing was sent."""
+    return isinstance(error, (module.ConnectError, module.ConnectTimeout, module.PoolTimeout, module.ProxyError))
+
+
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """What is common to a client library and its successor: the name of its client, and how to deal with that."""
+    """What is common to a client library and its successor: the name of its client, and how to deal with it."""
 
     client: str
-    call: Callable[[Any, HttpRequest, float, object | None], HttpResponse]
-    unsent: Callable[[Any, Exception], bool]
+    make_context: Callable[[Any], ssl.SSLContext | None]
+    make_client: Callable[[Any, ssl.SSLContext | None], Any]
+    send: Callable[[Any, Any, HttpRequest, float, object | None], HttpResponse]
+    is_unsent: Callable[[Any, Exception], bool]
 
 
-# The libraries that can carry a call, in the order of preference where the caller's own is not known.
-_FAMILIES = {
-    "requests": _Family("Session", _call_requests, _unsent_requests),
-    "httpx": _Family("Client", _call_httpx, _unsent_httpx),
-    "httpx2": _Family("Client", _call_httpx, _unsent_httpx),
-    "niquests": _Family("Session", _call_requests, _unsent_requests),
-}
+_REQUESTS = _Family("Session", _make_requests_context, _make_session, _send_requests, _is_unsent_by_requests)
+_HTTPX = _Family(
+    "Client", lambda module: module.create_ssl_context(), _make_httpx_client, _send_httpx, _is_unsent_by_httpx
+)
+_FAMILIES = {"requests": _REQUESTS, "httpx": _HTTPX, "httpx2": _HTTPX, "niquests": _REQUESTS}

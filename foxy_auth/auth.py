@@ -1,35 +1,31 @@
-"""`FoxyAuth`: the faces for the client libraries, composed over one token source."""
+"""`FoxyAuth`: what every client library takes as `auth=`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from foxy_auth._arguments import (
-    AuthMethod,
-    check_callback,
-    check_seconds,
-    check_store,
-    check_token,
-    kind,
-)
-from foxy_auth._clients.httpx import HttpxFace
-from foxy_auth._clients.requests import RequestsFace
-from foxy_auth._engine.concurrency import on_loop, present_loop
-from foxy_auth._engine.delivery import Saver
-from foxy_auth._engine.freshness import Windows
-from foxy_auth._engine.renewal import SharedSource
-from foxy_auth._engine.source import TokenSource
-from foxy_auth._engine.token_endpoint import ClientCredentialsExchange, Exchange
-from foxy_auth._oauth.messages import VERSION_HEADER, ClientCredentials, bearer
-from foxy_auth._transport import installed_library, library_of
-from foxy_auth.environment import PRODUCTION, Environment, known_environment
-from foxy_auth.token import Token
+from foxy_auth._clients.httpx import HttpxAuth
+from foxy_auth._clients.requests import RequestsAuth
+from foxy_auth._oauth import VERSION_HEADER
+from foxy_auth.environment import PRODUCTION, Environment, check_environment, known_environment
+
+# The rest is imported when the first object is made: a program that only imports this pays almost nothing.
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Self, SupportsIndex
+
+    from foxy_auth._arguments import AuthMethod
+    from foxy_auth._engine.clock import Clock
+    from foxy_auth._engine.grant import Signature
+    from foxy_auth._engine.token_endpoint import TokenEndpoint
+    from foxy_auth.client import OAuthClient
+    from foxy_auth.stores import TokenStore
+    from foxy_auth.token import Token
+
+# What a token is asked for with (RFC 6749, sections 4.4 and 6).
+GrantType = Literal["refresh_token", "client_credentials"]
 
 # Seconds; see the arguments of the same names.
 TIMEOUT = 10.0
@@ -44,31 +40,18 @@ VARIABLES = {
 URL_VARIABLE = "FOXY_API_URL"
 
 
-def _auth_bases() -> tuple[type, ...]:
-    """
-    Collect the `Auth` classes of httpx and httpx2, of which their clients want an instance.
-
-    By identity, for after `httpx2.alias_httpx()` both names mean one class.
-    """
-    installed = [import_module(name).Auth for name in ("httpx", "httpx2") if find_spec(name) is not None]
-    return tuple(dict.fromkeys(installed))
+# What an auth object claims to be, by its true class and the `Auth` of httpx and httpx2, where they are loaded.
+_CLASSES: dict[tuple[Any, ...], Any] = {}
 
 
-if TYPE_CHECKING:
-    import httpx
-    import httpx2
+class _Unannounced:
+    """Keeps `__init_subclass__` of users' classes from being called for classes that they did not write."""
 
-    from foxy_auth.client import OAuthClient
-    from foxy_auth.stores import TokenStore
-
-    # The flows serve the requests of both libraries, for which neither library's types have a word.
-    class _Faces(RequestsFace, HttpxFace, httpx.Auth, httpx2.Auth): ...  # type: ignore[misc]  # pyright: ignore[reportIncompatibleMethodOverride]
-
-else:
-    _Faces = type("_Faces", (RequestsFace, HttpxFace, *_auth_bases()), {"__module__": __name__})
+    def __init_subclass__(cls, **_: Any) -> None:
+        pass
 
 
-class FoxyAuth(_Faces):
+class FoxyAuth(RequestsAuth, HttpxAuth):
     """
     Signs requests to Foxy, and keeps the token that it signs them with fresh.
 
@@ -78,8 +61,10 @@ class FoxyAuth(_Faces):
 
     A token that nears its expiry is refreshed in the background while requests go on with it; one that has expired is
     refreshed while they wait; a 401 that blames the token is answered by one refresh and one retry.
-    However many requests need a new token at once, one token call is made.
+    However many requests need a new token at once, one token request is made.
     """
+
+    _clock: ClassVar[Clock | None] = None  # a subclass may have its own, for tests
 
     def __init__(
         self,
@@ -93,6 +78,7 @@ class FoxyAuth(_Faces):
         environment: Environment = PRODUCTION,
         api_version: str = "1",
         client_auth_method: AuthMethod = "client_secret_basic",
+        grant_type: GrantType = "refresh_token",
         http: object | None = None,
         timeout: float = TIMEOUT,
         refresh_ahead: float = REFRESH_AHEAD,
@@ -110,7 +96,7 @@ class FoxyAuth(_Faces):
 
             refresh_token: The grant's refresh token; it may be left out if *token* has one.
 
-            token: The last token that `on_token` was given, if it was kept; saves a token call.
+            token: The last token that `on_token` was given, if it was kept; saves a token request.
 
             on_token: Called with each new token, in a thread of its own; an async function is run on the event loop of
                 the caller whose request needed the token, or on a new one.
@@ -127,12 +113,15 @@ class FoxyAuth(_Faces):
             client_auth_method: How the client authenticates at the token endpoint: `client_secret_basic`, which the
                 provider recommends, or `client_secret_post`.
 
-            http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for token calls, with your
-                proxies, certificates and mounts. By default each token call goes through the library of the client
-                that needs it, with the settings of the usual environment variables. An event hook of an httpx client
-                that raises for a bad status hides why the token endpoint refused; hooks of a session are passed over.
+            grant_type: `refresh_token`, or `client_credentials` to act for the client itself: there is no refresh token
+                then, and where others refresh, this asks anew. See `from_client_credentials`.
 
-            timeout: How long each wait on the network may last in a token call (for the connection, the headers, the
+            http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for token requests, with
+                your proxies, certificates and mounts. By default each goes through the library of the client that needs
+                it, with the settings of the usual environment variables. An event hook of an httpx client that raises
+                for a bad status hides why the token endpoint refused; hooks of a session are passed over.
+
+            timeout: How long each wait on the network may last in a token request (for the connection, the headers, the
                 body), and how long requests wait for `on_token`. All in all, with what is tried again, requests wait
                 for a new token for five timeouts at most, with a store for ten.
 
@@ -146,48 +135,73 @@ class FoxyAuth(_Faces):
 
             ImportError: No client library is installed.
         """
-        exchange = Exchange(
-            ClientCredentials(client_id, client_secret, client_auth_method), environment, api_version, http
-        )
+        from foxy_auth._arguments import check_callback, check_grant, check_seconds, check_store
+        from foxy_auth._engine.clock import Clock
+        from foxy_auth._engine.freshness import Windows
+        from foxy_auth._engine.source import TokenSource
+        from foxy_auth._engine.token_endpoint import ENDPOINTS
+        from foxy_auth._oauth.messages import ClientCredentials
+
+        check_environment(environment)
         check_seconds("timeout", timeout, least=0.001)
         check_seconds("refresh_ahead", refresh_ahead)
         check_seconds("leeway", leeway)
-        self._compose(
-            exchange,
-            Windows(refresh_ahead, leeway),
-            timeout=timeout,
-            grant=_grant(token, refresh_token, store),
+        check_callback(on_token)
+        check_store(store)
+        if grant_type not in ENDPOINTS:
+            raise ValueError(f"grant_type takes {' or '.join(map(repr, ENDPOINTS))}")
+        check_grant(token, refresh_token, is_optional=store is not None or grant_type == "client_credentials")
+        self._endpoint = ENDPOINTS[grant_type](
+            ClientCredentials(client_id, client_secret, client_auth_method),
+            environment.token_endpoint,
+            api_version,
+            timeout,
+            http,
+            self._clock or Clock(),
+        )
+        self._environment = environment
+        self._api_version = api_version
+        self._windows = Windows(refresh_ahead, leeway)
+        self._source = TokenSource(
+            self._endpoint,
+            token=token,
+            refresh_token=(token.refresh_token if token else None) or refresh_token,
+            windows=self._windows,
             on_token=on_token,
             store=store,
         )
 
-    def _compose(
-        self,
-        exchange: Exchange,
-        windows: Windows,
-        *,
-        timeout: float,
-        grant: tuple[Token | None, str | None],
-        on_token: Callable[[Token], object] | None,
-        store: TokenStore | None = None,
-    ) -> None:
-        check_callback(on_token)
-        check_store(store)
-        self._exchange = exchange
-        self._timeout = timeout
-        self._windows = windows
-        self._environment = exchange.environment
-        self._api_version = exchange.api_version
-        self._via = library_of(exchange.http) or installed_library()
-        source = TokenSource if store is None else partial(SharedSource, store=store)
-        self._source = source(
-            exchange,
-            Saver(on_token, timeout=timeout),
-            token=grant[0],
-            refresh_token=grant[1],
-            windows=windows,
-            timeout=timeout,
-        )
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """
+        Be an `httpx.Auth` and an `httpx2.Auth` for `isinstance`, once these libraries are loaded; mocks do the same.
+
+        Their clients ask for it, and yet neither has to be imported for those who use another.
+        """
+        own = type(self)
+        loaded = sys.modules.get
+        key = own, getattr(loaded("httpx"), "Auth", None), getattr(loaded("httpx2"), "Auth", None)
+        if key in _CLASSES:
+            return _CLASSES[key]
+        # After `httpx2.alias_httpx()` both are one class. A module that is being imported has none yet, and one that
+        # stands in for another may have anything.
+        bases: Any = dict.fromkeys(base for base in key[1:] if isinstance(base, type))
+        if not bases:
+            return own
+
+        def make(_: type, *args: Any, **options: Any) -> FoxyAuth:
+            return own(*args, **options)
+
+        # Past the metaclass, which may need arguments, or register each class.
+        members = {"__module__": own.__module__, "__new__": make}
+        kind: Any = type
+        return _CLASSES.setdefault(key, kind.__new__(type(own), own.__name__, (_Unannounced, own, *bases), members))
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Pickle by the true class, which `__class__` hides; a subclass may still have its own ways."""
+        if type(self).__reduce__ is not object.__reduce__:
+            return self.__reduce__()
+        return object.__new__, (type(self),), self.__getstate__()
 
     @classmethod
     def from_env(
@@ -223,7 +237,7 @@ class FoxyAuth(_Faces):
         """
         variables = os.environ if variables is None else variables
         found: dict[str, Any] = {name: variables.get(variable, "").strip() for name, variable in VARIABLES.items()}
-        own = token.refresh_token if isinstance(token, Token) else None
+        own = getattr(token, "refresh_token", None)
         if own or (not found["refresh_token"] and (token or store) is not None):
             del found["refresh_token"]
         if missing := [VARIABLES[name] for name, value in found.items() if not value]:
@@ -261,39 +275,38 @@ class FoxyAuth(_Faces):
         Raises:
             TypeError: An argument is not what it should be; the message says what to do.
         """
-        settings = getattr(client, "settings", None)
-        if not isinstance(settings, Exchange):
-            raise TypeError(f"client takes an OAuthClient, not {kind(client)}")
-        check_token("token", token)
-        exchange = ClientCredentialsExchange(settings.client, settings.environment, settings.api_version, settings.http)
-        auth = cls.__new__(cls)
-        windows = Windows(REFRESH_AHEAD, LEEWAY)
-        auth._compose(exchange, windows, timeout=client.timeout, grant=(token, None), on_token=on_token, store=store)  # noqa: SLF001
-        return auth
+        if not hasattr(client, "client_auth_method"):
+            raise TypeError(f"client takes an OAuthClient, not {type(client).__name__}")
+        return cls(**settings_of(client), grant_type="client_credentials", token=token, on_token=on_token, store=store)
+
+    @property
+    def environment(self) -> Environment:
+        """Where Foxy is."""
+        return self._environment
 
     @property
     def token(self) -> Token | None:
-        """The token in memory, whether it is still fresh or not; None before the first token call. Never blocks."""
-        return self._source.current
+        """The token in memory, whether it is still fresh or not; None before the first token request. Never blocks."""
+        return self._source.grant.token
 
     def get_token(self) -> Token:
         """
         Return a usable token, refreshing it first if need be.
 
         Raises:
-            LoginRequiredError: The grant is gone: authorize again.
+            LoginRequiredError: The grant was revoked or has expired: authorize again.
 
             TokenRefusedError: The token endpoint refuses: repair the configuration.
 
-            TokenUnavailableError: The token endpoint gave no usable answer: try later.
+            TokenUnavailableError: The token endpoint gave no usable response: try later.
 
             StoreError: The store cannot be read or locked: repair it.
         """
-        return self._source.token(via=self._via)
+        return self._current().token
 
     async def aget_token(self) -> Token:
-        """Do what `get_token` does, without blocking the event loop, be it asyncio's or trio's."""
-        return await self._source.atoken(via=self._via)
+        """Async version of `get_token`, on asyncio or trio."""
+        return (await self._acurrent()).token
 
     def headers(self) -> dict[str, str]:
         """
@@ -301,17 +314,20 @@ class FoxyAuth(_Faces):
 
         They are good for one request; raises what `get_token` raises.
         """
-        return {"Authorization": bearer(self.get_token()), VERSION_HEADER: self._api_version}
+        return self._headers(self._current())
 
     async def aheaders(self) -> dict[str, str]:
-        """Do what `headers` does, without blocking the event loop."""
-        return {"Authorization": bearer(await self.aget_token()), VERSION_HEADER: self._api_version}
+        """Async version of `headers`."""
+        return self._headers(await self._acurrent())
+
+    def _headers(self, signature: Signature) -> dict[str, str]:
+        return {"Authorization": str(signature.authorization), VERSION_HEADER: self._api_version}
 
     def refresh(self, rejected: Token | None = None) -> Token:
         """
         Return another token than the present one, whatever its expiry.
 
-        Several calls at once share one token call; raises what `get_token` raises.
+        Several calls at once share one token request; raises what `get_token` raises.
 
         Args:
             rejected: The token that is not good enough; if the present one is another already, that is returned.
@@ -319,19 +335,31 @@ class FoxyAuth(_Faces):
         Raises:
             TypeError: *rejected* is no `Token`.
         """
-        check_token("rejected", rejected)
-        return self._source.token(via=self._via, rejected=rejected or self._source.current)
+        return self._current(self._rejected(rejected)).token
 
     async def arefresh(self, rejected: Token | None = None) -> Token:
-        """Do what `refresh` does, without blocking the event loop."""
+        """Async version of `refresh`."""
+        return (await self._acurrent(self._rejected(rejected))).token
+
+    def _rejected(self, rejected: Token | None) -> Token | None:
+        from foxy_auth._arguments import check_token
+
         check_token("rejected", rejected)
-        return await self._source.atoken(via=self._via, rejected=rejected or self._source.current)
+        return rejected or self.token
+
+    def _current(self, rejected: Token | None = None) -> Signature:
+        return self._source.obtain(self._endpoint.library, rejected).signature
+
+    async def _acurrent(self, rejected: Token | None = None) -> Signature:
+        return (await self._source.aobtain(self._endpoint.library, rejected)).signature
 
     def for_token(
         self, token: Token, *, on_token: Callable[[Token], object] | None = None, store: TokenStore | None = None
-    ) -> Self:
+    ) -> FoxyAuth:
         """
-        Return the auth object of another grant to the same OAuth client, and hand *token* to *on_token* at once.
+        Return the auth object of another grant to the same OAuth client, and deliver *token* to *on_token* at once.
+
+        It is a plain `FoxyAuth`, whatever the class of this one.
 
         Args:
             token: The other grant's token.
@@ -340,20 +368,16 @@ class FoxyAuth(_Faces):
 
             store: As for `FoxyAuth`; it gets *token* at once too.
         """
-        other = type(self).__new__(type(self))
-        grant = _grant(token, None)
-        exchange = self._exchange.for_grant()
-        other._compose(exchange, self._windows, timeout=self._timeout, grant=grant, on_token=on_token, store=store)  # noqa: SLF001
-        other.hand_over()
-        return other
-
-    def hand_over(self) -> None:
-        """
-        Hand the token in memory to `on_token`, as one that is new: the first of a grant, say.
-
-        On an event loop this does not wait for `on_token`; `aflush` does.
-        """
-        self._source.hand_over(present_loop(), wait=not on_loop())
+        auth = FoxyAuth(
+            **settings_of(self),
+            token=token,
+            on_token=on_token,
+            store=store,
+            refresh_ahead=self._windows.refresh_ahead,
+            leeway=self._windows.leeway,
+        )
+        offer_token(auth)
+        return auth
 
     def flush(self) -> None:
         """
@@ -365,31 +389,27 @@ class FoxyAuth(_Faces):
         self._source.flush()
 
     async def aflush(self) -> None:
-        """Do what `flush` does, without blocking the event loop."""
+        """Async version of `flush`."""
         await self._source.aflush()
 
     def close(self) -> None:
-        """Do what `flush` does; the object holds nothing else, and can still be used."""
+        """Flush; the object holds nothing else, and can still be used."""
         self.flush()
 
     async def aclose(self) -> None:
-        """Do what `aflush` does."""
+        """Async version of `close`."""
         await self.aflush()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
@@ -397,21 +417,29 @@ class FoxyAuth(_Faces):
         return f"<FoxyAuth for {self._environment.api}>"
 
 
-def _grant(token: Token | None, refresh_token: object, store: object = None) -> tuple[Token | None, str | None]:
-    """Return what the source begins with: a token, a refresh token or both."""
-    if refresh_token is not None and not isinstance(refresh_token, str):
-        raise TypeError(f"refresh_token takes text, not {kind(refresh_token)}; a Token goes into token=")
-    if refresh_token is not None and (not refresh_token.isprintable() or refresh_token != refresh_token.strip()):
-        raise ValueError("refresh_token must be printable text without blanks around it; copy it again")
-    check_token("token", token)
-    own = token.refresh_token if token else None
-    if refresh_token and own and refresh_token != own:
-        raise ValueError("refresh_token and token name two different refresh tokens; give the newer of the two alone")
-    if token is None and not refresh_token and store is None:
-        raise ValueError("FoxyAuth needs a grant: give refresh_token=…, token=… or store=…")
-    return token, own or refresh_token
+def offer_token(auth: FoxyAuth) -> None:
+    """
+    Save and deliver the token of *auth* as one that is new: the first of a grant, say.
+
+    On an event loop this does not wait for `on_token`; `aflush` does.
+    """
+    auth._source.offer()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-def hand_over(token: Token, on_token: Callable[[Token], object] | None, *, timeout: float) -> None:
-    """Hand *token* to *on_token* where there is no auth object for it yet."""
-    Saver(on_token, timeout=timeout).put(token, present_loop(), wait=not on_loop())
+def endpoint_of(owner: FoxyAuth | OAuthClient) -> TokenEndpoint:
+    """Return where *owner* gets its tokens, with the settings for requests."""
+    return owner._endpoint  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+
+
+def settings_of(owner: FoxyAuth | OAuthClient) -> dict[str, Any]:
+    """Return the arguments that an OAuth client and its auth objects have in common."""
+    endpoint = endpoint_of(owner)
+    return {
+        "client_id": endpoint.client.client_id,
+        "client_secret": endpoint.client.client_secret,
+        "client_auth_method": endpoint.client.auth_method,
+        "environment": owner.environment,
+        "api_version": endpoint.api_version,
+        "http": endpoint.http,
+        "timeout": endpoint.timeout,
+    }

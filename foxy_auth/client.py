@@ -6,17 +6,10 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from foxy_auth._arguments import (
-    AuthMethod,
-    check_callback,
-    check_redirect_uri,
-    check_seconds,
-    kind,
-)
-from foxy_auth._engine.clock import Clock
-from foxy_auth._engine.concurrency import twin
-from foxy_auth._engine.patience import patiently
-from foxy_auth._engine.token_endpoint import Exchange
+from foxy_auth._arguments import AuthMethod, check_callback, check_redirect_uri, check_seconds, kind
+from foxy_auth._engine.concurrency import Job, present_loop, start, twin
+from foxy_auth._engine.delivery import Delivery
+from foxy_auth._engine.token_endpoint import LIMIT, TokenEndpoint
 from foxy_auth._oauth.authorization import (
     CLIENT_FULL_ACCESS,
     AuthorizationRequest,
@@ -24,10 +17,9 @@ from foxy_auth._oauth.authorization import (
     read_authorization_response,
 )
 from foxy_auth._oauth.messages import ClientCredentials
-from foxy_auth._transport import installed_library, library_of
-from foxy_auth.auth import LEEWAY, REFRESH_AHEAD, TIMEOUT, FoxyAuth, hand_over
-from foxy_auth.environment import PRODUCTION, Environment
-from foxy_auth.errors import AuthorizationError, LoginRequiredError, TokenRefusedError
+from foxy_auth.auth import LEEWAY, REFRESH_AHEAD, TIMEOUT, FoxyAuth, offer_token, settings_of
+from foxy_auth.environment import PRODUCTION, Environment, check_environment
+from foxy_auth.errors import AuthorizationError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.token import Token
 
 if TYPE_CHECKING:
@@ -38,7 +30,7 @@ class OAuthClient:
     """
     An OAuth client registered with Foxy: its id, its secret, and what it can do with them.
 
-    What talks to the provider has an async twin, with an `a` before its name, which never blocks the event loop.
+    What talks to the provider has an async version, with an `a` before its name, which does not block the event loop.
     """
 
     def __init__(
@@ -80,44 +72,31 @@ class OAuthClient:
 
             ImportError: No client library is installed.
         """
-        client = ClientCredentials(client_id, client_secret, client_auth_method)
-        self._exchange = Exchange(client, environment, api_version, http)
+        check_environment(environment)
         check_seconds("timeout", timeout, least=0.001)
         check_redirect_uri(redirect_uri)
-        self._redirect_uri = redirect_uri
-        self._timeout = timeout
-        self._clock = Clock()
-        self._via = library_of(http) or installed_library()
+        client = ClientCredentials(client_id, client_secret, client_auth_method)
+        self._endpoint = TokenEndpoint(client, environment.token_endpoint, api_version, timeout, http)
+        self.redirect_uri = redirect_uri
+        self.environment = environment
+        self.api_version = api_version
+        self.http = http
+        self.timeout = timeout
 
     @property
     def client_id(self) -> str:
         """The client's id."""
-        return self._exchange.client.client_id
+        return self._endpoint.client.client_id
 
     @property
     def client_secret(self) -> str:
         """The client's secret, to be kept where it was kept before."""
-        return self._exchange.client.client_secret
+        return self._endpoint.client.client_secret
 
     @property
-    def redirect_uri(self) -> str | None:
-        """The registered redirect URI, if it was given."""
-        return self._redirect_uri
-
-    @property
-    def settings(self) -> Exchange:
-        """What the client's token calls are made with."""
-        return self._exchange
-
-    @property
-    def timeout(self) -> float:
-        """Seconds for each wait on the network."""
-        return self._timeout
-
-    @property
-    def environment(self) -> Environment:
-        """Where Foxy is."""
-        return self._exchange.environment
+    def client_auth_method(self) -> AuthMethod:
+        """How the client authenticates at the token endpoint."""
+        return self._endpoint.client.auth_method
 
     def __repr__(self) -> str:
         """Name the client, and nothing that is secret."""
@@ -178,7 +157,7 @@ class OAuthClient:
 
             TokenRefusedError: The token endpoint refuses this client.
 
-            TokenUnavailableError: The token endpoint gave no usable answer. The code may be spent: start over.
+            TokenUnavailableError: The token endpoint gave no usable response. The code may be spent: start over.
 
             ValueError: The client has no redirect URI, without which there is no exchange.
         """
@@ -186,25 +165,16 @@ class OAuthClient:
         redirect_uri = self._registered_uri()
         code = read_authorization_response(authorization_response, state=state)
         with _as_authorization_errors():
-            token = self._patiently(
-                lambda timeout: self._exchange.code(
-                    code,
-                    redirect_uri=redirect_uri,
-                    code_verifier=code_verifier,
-                    via=self._via,
-                    timeout=timeout,
-                    clock=self._clock.now,
-                )
+            return self._wait_for(
+                lambda: self._endpoint.code(code, redirect_uri=redirect_uri, code_verifier=code_verifier), on_token
             )
-        hand_over(token, on_token, timeout=self._timeout)
-        return token
 
     afetch_token = twin(fetch_token)
 
     def _registered_uri(self) -> str:
-        if self._redirect_uri is None:
+        if self.redirect_uri is None:
             raise ValueError("give OAuthClient the redirect_uri that was registered: the provider requires it")
-        return self._redirect_uri
+        return self.redirect_uri
 
     # --- other grants ------------------------------------------------------------------------------------------------
 
@@ -213,17 +183,13 @@ class OAuthClient:
         Exchange *token*'s refresh token for a new token, by hand; `FoxyAuth` does so by itself.
 
         Raises:
-            LoginRequiredError: The grant is gone, or *token* has no refresh token.
+            LoginRequiredError: The grant was revoked or has expired, or *token* has no refresh token.
 
             TokenRefusedError, TokenUnavailableError: No token came of it.
         """
         if not isinstance(token, Token):
             raise TypeError(f"refresh_token takes a Token, not {kind(token)}; Token.from_dict(…) makes one")
-        return self._patiently(
-            lambda timeout: self._exchange.refresh(
-                token.refresh_token, scope=token.scope, via=self._via, timeout=timeout, clock=self._clock.now
-            )
-        )
+        return self._wait_for(lambda: self._endpoint.refresh(token.refresh_token, scope=token.scope))
 
     arefresh_token = twin(refresh_token)
 
@@ -234,11 +200,7 @@ class OAuthClient:
         Raises:
             TokenRefusedError, TokenUnavailableError: No token came of it.
         """
-        return self._patiently(
-            lambda timeout: self._exchange.client_credentials(
-                scope=scope, via=self._via, timeout=timeout, clock=self._clock.now
-            )
-        )
+        return self._wait_for(lambda: self._endpoint.client_credentials(scope))
 
     aclient_credentials = twin(client_credentials)
 
@@ -268,24 +230,34 @@ class OAuthClient:
             leeway: As for `FoxyAuth`.
         """
         auth = FoxyAuth(
-            client_id=self.client_id,
-            client_secret=self.client_secret,
+            **settings_of(self),
             token=token,
             on_token=on_token,
             store=store,
-            environment=self.environment,
-            api_version=self._exchange.api_version,
-            client_auth_method=self._exchange.client.auth_method,
-            http=self._exchange.http,
-            timeout=self._timeout,
             refresh_ahead=refresh_ahead,
             leeway=leeway,
         )
-        auth.hand_over()
+        offer_token(auth)
         return auth
 
-    def _patiently(self, call: Callable[[float], Token]) -> Token:
-        return patiently(call, timeout=self._timeout, clock=self._clock)
+    def _wait_for(self, request: Callable[[], Token], on_token: Callable[[Token], object] | None = None) -> Token:
+        """Make a token request in a thread of its own, which delivers the token even if nobody waits any more."""
+        delivery = Delivery(on_token, timeout=self.timeout)
+        loop = present_loop()
+        overdue = TokenUnavailableError("the token request takes too long; try later")
+
+        def request_and_deliver(job: Job[Token]) -> Token:
+            job.step(LIMIT * self.timeout, overdue)
+            token = request()
+            delivery.expect(token, loop)
+            job.settle(token)
+            job.step(self.timeout, overdue)
+            job.free_slot()
+            delivery.run()
+            return token
+
+        with delivery.while_blocking_loop():
+            return start(Job(request_and_deliver, timeout=self.timeout, limit=(LIMIT + 1) * self.timeout)).wait()
 
 
 @contextmanager

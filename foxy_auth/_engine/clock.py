@@ -1,4 +1,4 @@
-"""Where the engine gets time and chance from, so that tests can give it others."""
+"""Where the engine gets time and chance from: the one seam for tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 def _chance() -> float:
-    """Draw from this process's own numbers: `random.random` would take its state along through a pickle."""
+    """Draw from this process's own generator: a pickled `random.random` would take its state along."""
     return random.random()  # noqa: S311 - spreads load, guards nothing
 
 
@@ -21,7 +21,7 @@ class Clock:
     Attributes:
         now: Seconds since the epoch, UTC.
 
-        monotonic: Seconds that no clock change touches.
+        monotonic: Seconds that no clock change affects.
 
         sleep: Waits for so many seconds.
 

@@ -1,236 +1,493 @@
 """
-Event loops as a thread sees them: let a task wait for a thread's work, and run a coroutine on a caller's loop.
+Short threads: jobs that wait for the network or a store, and that belong to no caller.
 
-asyncio and trio are served alike.
-Nothing here outlives the call it serves, so that one object can be used from many loops, at once or one after another.
+Callers only wait, and may stop at any time: waiting is safe to abandon, owning is not. A job runs its steps in order in
+one thread. Each step has a deadline; when it passes, whoever waits gives up.
+
+What an abandoned thread can still do: nothing new. It sends no request after that. If its request had left already, the
+response is still used.
 """
 
 from __future__ import annotations
 
-import asyncio
+import atexit
+import copy
+import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
-from contextvars import ContextVar, copy_context
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from functools import wraps
 from math import inf
-from typing import Any, ParamSpec, Protocol, TypeVar
+from threading import TIMEOUT_MAX, Event, Lock, Thread, current_thread
+from typing import Any, Generic, ParamSpec, Self, TypeVar
 
-from foxy_auth._engine.threads import started
+from foxy_auth._engine.event_loops import Loop, on_loop, running_loop
+from foxy_auth._oauth.messages import HttpRequest, HttpResponse
+from foxy_auth._transport import GRACE, before_sending, send
+from foxy_auth.errors import FoxyAuthError, StoreError, TokenUnavailableError
 
 T = TypeVar("T")
 P = ParamSpec("P")
-Work = Callable[[], Awaitable[object]]
 
-# How often a thread that waits for a loop looks whether that loop is still there, in seconds.
-# A loop that ends says nothing to those who wait for it.
-GLANCE = 0.05
+PHASES = 3  # what a request waits for in turn, each as long as the timeout: the connection, the headers, the body
+LIMIT = 32  # jobs at the same time in one process; the others queue in order
+STARTING = 0.1  # seconds that a new thread is given to begin, before another is started in its place
 
-
-class Loop(Protocol):
-    """An event loop that a caller was running when it asked for a token."""
-
-    async def wait(self, future: Future[Any], timeout: float | None) -> None:  # noqa: ASYNC109 - each loop has its own way
-        """Wait until *future* is done, *timeout* seconds at most (None: as long as it takes)."""
-        ...
-
-    def submit(self, work: Work) -> Future[None]:
-        """Start *work* on the loop, from another thread; `RuntimeError` if the loop has ended."""
-        ...
-
-    def ended(self) -> bool:
-        """Tell whether the loop has ended, so that nothing submitted to it will go on."""
-        ...
-
-    def run_anew(self, work: Work) -> None:
-        """Run *work* in the present thread, in a new loop of the same kind."""
-        ...
+# The job that the present code is a part of. It goes along onto the event loop that an async callback runs on.
+_present_job: ContextVar[Job[Any] | None] = ContextVar("foxy_auth_present_job", default=None)
 
 
-def running_loop() -> Loop:
-    """Return the loop that the caller runs in; `RuntimeError` if it runs in none."""
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
-        return _Trio(trio)
-    return _Asyncio()
+class AbandonedError(Exception):
+    """Nobody waits for this job any more, and no request of it is under way: stop."""
 
 
-def on_loop() -> bool:
-    """Tell whether the present thread is running an event loop."""
-    try:
-        running_loop()
-    except RuntimeError:
-        return False
-    return True
+class Outcome(Generic[T]):
+    """
+    What comes of a piece of work: a `Future` that no interrupt breaks.
+
+    A Ctrl-C may hit the main thread just when it has taken a lock of `Future` or `Condition`, which then stays taken:
+    they are taken by Python code. A `Lock` in a `with` statement is not.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._callbacks: list[Callable[[Any], object]] | None = []  # None: it is done
+        self._result: Any = None
+        self._error: BaseException | None = None
+
+    def done(self) -> bool:
+        return self._callbacks is None
+
+    def result(self) -> T:
+        """Return the result or raise the error; it must be done."""
+        if self._error is not None:
+            raise self._error
+        result: T = self._result
+        return result
+
+    def exception(self) -> BaseException | None:
+        """Return the error; it must be done."""
+        return self._error
+
+    def set_result(self, result: T) -> None:
+        self._result = result
+        self._finish()
+
+    def set_exception(self, error: BaseException) -> None:
+        self._error = error
+        self._finish()
+
+    def _finish(self) -> None:
+        with self._lock:
+            callbacks, self._callbacks = self._callbacks, None
+        for callback in callbacks or ():
+            callback(self)
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Call *callback* when it is done, in the thread that has done it."""
+        with self._lock:
+            if self._callbacks is not None:
+                self._callbacks.append(callback)
+                return
+        callback(self)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is done, so many *seconds* at most."""
+        if not self.done():
+            pending = Lock()
+            pending.acquire()
+            self.add_done_callback(lambda _: pending.release())
+            pending.acquire(timeout=seconds)
 
 
-def present_loop() -> Loop | None:
-    """Return the loop that the present thread runs, or on behalf of which it works by `in_thread`."""
-    return running_loop() if on_loop() else _callers_loop.get()
+class Job(Generic[T]):
+    """
+    Work in a thread of its own.
+
+    Attributes:
+        outcome: What comes of the work; it may be there before all of the work is done.
+
+        ended: Done when all of the work is done.
+
+        timeout: Seconds that the exit of the program waits for a request which is under way.
+
+        sent_at: When the request that is under way left, in monotonic seconds; None if none is.
+
+        abandoned: Whether nobody waits any more, so that no further request may leave.
+    """
+
+    def __init__(
+        self, work: Callable[[Self], T], *, timeout: float, limit: float = inf, loop: Loop | None = None
+    ) -> None:
+        """
+        Prepare *work*, which is called with this job.
+
+        Args:
+            work: Returns the outcome, unless `settle` has set it before.
+
+            timeout: As the attribute.
+
+            limit: Seconds that anybody waits for the job at most, its time in the queue included.
+
+            loop: The event loop on whose behalf the work is done.
+        """
+        self.outcome: Outcome[T] = Outcome()
+        self.ended: Outcome[None] = Outcome()
+        self._changed: Outcome[None] = Outcome()  # done at the next change that those who wait have to know of
+        self.sent_at: float | None = None
+        self.abandoned = False
+        self.is_submitted = self.has_begun = False
+        self.waits_for_callbacks = False  # whether its work waits for the whole of other jobs, as its caller would
+        self.loop = loop
+        # The program ends without whoever waits in a daemon thread; it waits for our own, which have a present job.
+        self._is_of_daemon = current_thread().daemon and _present_job.get() is None
+        self._work: Callable[[Any], T] = work
+        self.timeout = timeout
+        self._latest_at = self._due_at = time.monotonic() + limit
+        self._overdue: FoxyAuthError = TokenUnavailableError("too many token requests are under way; try later")
+        self._lock = Lock()
+
+    # --- for the work ------------------------------------------------------------------------------------------------
+
+    def step(self, seconds: float, overdue: FoxyAuthError) -> None:
+        """
+        Begin a step that takes so many *seconds* at most; *overdue* is raised to those who wait longer.
+
+        Raises:
+            AbandonedError: Nobody waits any more.
+        """
+        with self._lock:
+            due_before, self._due_at = self._due_at, min(time.monotonic() + seconds, self._latest_at)
+            self._overdue = overdue
+            if self.abandoned and self.sent_at is None and not self.outcome.done():
+                raise AbandonedError
+        if self._due_at < due_before:
+            self._wake()
+
+    def start_sending(self, *, is_delivery: bool = False) -> None:
+        """Note that a request leaves now, or that a delivery begins; `AbandonedError` if it must not."""
+        with self._lock:
+            if self.abandoned or (self._is_of_daemon and not is_delivery and _is_leaving.is_set()):
+                raise AbandonedError
+            self.sent_at = time.monotonic()
+
+    def settle(self, outcome: T) -> None:
+        """Set the outcome, whatever becomes of the rest of the work."""
+        self.outcome.set_result(outcome)
+        self._wake()
+
+    def end(self) -> None:
+        """Let nobody wait any longer."""
+        with self._lock:
+            if not self.ended.done():
+                self.ended.set_result(None)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let those who wait look again."""
+        changed, self._changed = self._changed, Outcome()
+        changed.set_result(None)
+
+    def free_slot(self) -> None:
+        """Let a job that queues begin: the rest of this one may take long."""
+        _workers.free_slot(self)
+
+    def run(self) -> None:
+        """Do the work."""
+        self.has_begun = True
+        _present_job.set(self)
+        before_sending.set(self.start_sending)
+        try:
+            outcome = self._work(self)
+            if not self.outcome.done():
+                self.outcome.set_result(outcome)
+        except BaseException as error:  # noqa: BLE001 - raised to whoever waits
+            if not self.outcome.done():
+                self.outcome.set_exception(error)
+        finally:
+            self.end()
+            _under_way.discard(self)
+
+    # --- for those who wait ------------------------------------------------------------------------------------------
+
+    def wait(self) -> T:
+        """
+        Wait for the outcome, and until the rest of the work is done or takes too long.
+
+        Raises:
+            FoxyAuthError: The job failed, or a step takes too long.
+        """
+        sent_before, future = self._join()
+        for changed, seconds in self._waits(future, sent_before=sent_before):
+            changed.wait(seconds)
+        return self._conclude(sent_before=sent_before)
+
+    async def await_(self) -> T:
+        """Async version of `wait`, on asyncio or trio."""
+        sent_before, future = self._join()
+        if not future.done():
+            loop = running_loop()
+            for changed, seconds in self._waits(future, sent_before=sent_before):
+                await loop.wait(changed, seconds)
+        return self._conclude(sent_before=sent_before)
+
+    def wait_for_end(self) -> None:
+        """Wait until all of the work is done, or takes too long."""
+        make_room()
+        for changed, seconds in self._waits(self.ended):
+            changed.wait(seconds)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether a step takes too long."""
+        return not self.ended.done() and time.monotonic() >= self._due_at
+
+    def _join(self) -> tuple[bool, Outcome[Any]]:
+        """
+        Choose what to wait for.
+
+        A callback or a store that needs the outcome of another job must not wait for that one's callbacks, which may
+        wait for this one; nor keep the others from beginning.
+        """
+        outer = _present_job.get()
+        if outer is None or outer.ended.done():
+            return self.sent_at is not None, self.ended
+        if outer is self and not self.outcome.done():
+            raise StoreError("the store needs the very token that it is about to keep; give it another FoxyAuth")
+        outer.free_slot()
+        return self.sent_at is not None, self.ended if outer.waits_for_callbacks else self.outcome
+
+    def _waits(self, future: Outcome[Any], *, sent_before: bool = False) -> Iterator[tuple[Outcome[None], float]]:
+        """Yield what to wait for, and how long, until *future* is done or a step takes too long."""
+        # Whoever comes late waits as long as a response may take, for it is they who give it up.
+        at_least_until = time.monotonic() + PHASES * self.timeout if sent_before else -inf
+        looked_again, pause = False, STARTING
+        while True:
+            changed = self._changed  # read first, so that no change is missed
+            left = max(self._due_at, at_least_until) - time.monotonic()
+            if future.done() or (left <= 0 and looked_again):
+                return
+            looked_again = left <= 0
+            yield changed, GRACE if looked_again else min(left, TIMEOUT_MAX if self.has_begun else pause)
+            if not self.has_begun:  # perhaps what has a slot hangs, or whoever was to start a thread was interrupted
+                _workers.start_thread()
+                pause *= 2
+
+    def _conclude(self, *, sent_before: bool) -> T:
+        if self.is_overdue:
+            self.free_slot()
+        if not self.outcome.done():
+            self.abandon(sent_before=sent_before)
+            raise copy.copy(self._overdue)
+        error = self.outcome.exception()
+        if isinstance(error, FoxyAuthError):
+            # A copy for each who waits: a traceback belongs to one raise.
+            raise copy.copy(error) from error.__cause__
+        return self.outcome.result()
+
+    def abandon(self, *, sent_before: bool = False) -> None:
+        """
+        Give the job up, unless a response to its request may still come.
+
+        A caller who has waited a whole deadline since the request had left (*sent_before*) gives that up, too.
+        """
+        with self._lock:
+            self.abandoned |= self.sent_at is None or sent_before
 
 
-_callers_loop: ContextVar[Loop | None] = ContextVar("foxy_auth_callers_loop", default=None)
+class _Workers:
+    """
+    Runs jobs in short threads, LIMIT at the same time; the others queue in order.
+
+    An interrupt (Ctrl-C) may hit whoever submits a job anywhere. So only a thread that has begun takes a slot.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._lock = Lock()
+        self._queue: deque[Job[Any]] = deque()
+        self._holders: set[Job[Any]] = set()  # the jobs that have a slot
+        self._starting_until = -inf  # until then a thread that is starting will look for work
+        self._is_registered = False  # what is to be done at the exit of a child of multiprocessing
+
+    def submit(self, job: Job[Any]) -> None:
+        """Queue *job*, unless it was submitted before, and see to it that a thread looks for work."""
+        with self._lock:
+            if not job.is_submitted:
+                job.is_submitted = True
+                self._queue.append(job)
+                _under_way.add(job)
+        self.start_thread()
+
+    def free_slot(self, job: Job[Any]) -> None:
+        with self._lock:
+            self._holders.discard(job)
+        self.start_thread()
+
+    def start_thread(self) -> None:
+        """Start a thread, if there is work for it and no other is about to look for work."""
+        if not self._needs_thread():
+            return
+        if not self._is_registered:
+            self._is_registered = True
+            _register_in_child()
+        try:
+            # A daemon: the program ends without those whose request has not left.
+            Thread(target=self._run, name="foxy-auth", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending, or out of threads
+            self._run()
+
+    def _needs_thread(self) -> bool:
+        if not self._queue:
+            return False
+        with self._lock:
+            if len(self._holders) >= LIMIT:  # something hangs that nobody waits for
+                self._holders = {job for job in self._holders if not job.is_overdue}
+            now = time.monotonic()
+            needs = bool(self._queue) and len(self._holders) < LIMIT and now >= self._starting_until
+            if needs:
+                self._starting_until = now + STARTING
+            return needs
+
+    def _run(self) -> None:
+        # Let whoever submits a burst of jobs go on. This thread then sees them, and starts the next one itself.
+        time.sleep(0)
+        while (job := self._next()) is not None:
+            job.run()
+            with self._lock:
+                self._holders.discard(job)
+
+    def _next(self) -> Job[Any] | None:
+        with self._lock:
+            self._starting_until = -inf
+            if not self._queue or len(self._holders) >= LIMIT:
+                return None
+            job = self._queue.popleft()
+            self._holders.add(job)
+        self.start_thread()
+        return job
 
 
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run *work* in a short thread without blocking the event loop; a cancelled caller does not cut it off."""
-    loop = running_loop()
+_workers = _Workers()
+# Kept alive, and waited for when the interpreter exits.
+_under_way: set[Job[Any]] = set()
+_is_leaving = Event()
 
-    def run() -> T:
-        _callers_loop.set(loop)
-        return work()
 
-    landed = started(run, name="foxy-auth-work", daemon=False)
-    await loop.wait(landed, None)
-    return landed.result()
+def start(job: Job[T]) -> Job[T]:
+    """Start *job*, now or when its turn comes, unless it was started before."""
+    if not job.has_begun:
+        _workers.submit(job)
+    return job
+
+
+def send_in_thread(
+    request: HttpRequest, *, through: object, timeout: float, auth: object | None = None
+) -> HttpResponse:
+    """
+    Send *request* in a thread of its own, and wait for the whole response three timeouts at most.
+
+    No client library has a deadline for a response as a whole. The rest is as for `foxy_auth._transport.send`.
+    """
+    limit = PHASES * timeout
+    overdue = TokenUnavailableError(f"no whole response came within {limit} seconds; try later")
+
+    def send_now(job: Job[HttpResponse]) -> HttpResponse:
+        job.step(limit, overdue)
+        return send(request, through=through, timeout=timeout, auth=auth)
+
+    return start(Job(send_now, timeout=timeout, limit=limit, loop=present_loop())).wait()
+
+
+async def in_thread(work: Callable[[], T], *, timeout: float = 0.0) -> T:  # noqa: ASYNC109 - see Job
+    """Run *work* as a job, without blocking the event loop; a cancelled caller does not stop it."""
+    job: Job[T] = Job(lambda _: work(), timeout=timeout, loop=running_loop())
+    caller = _present_job.get()
+    job.waits_for_callbacks = caller is None or caller.ended.done() or caller.waits_for_callbacks
+    return await start(job).await_()
 
 
 def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Return the async twin of a *function* that does I/O: it does the same without blocking the event loop."""
+    """Return the async version of a *function* that waits for the network: it does not block the event loop."""
 
     @wraps(function)
-    async def awaited(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def asynchronous(*args: P.args, **kwargs: P.kwargs) -> T:
         return await in_thread(lambda: function(*args, **kwargs))
 
-    awaited.__doc__ = f"Do what `{function.__name__}` does, without blocking the event loop, be it asyncio's or trio's."
-    awaited.__name__ = f"a{function.__name__}"
-    awaited.__qualname__ = function.__qualname__.removesuffix(function.__name__) + awaited.__name__
-    return awaited
+    asynchronous.__doc__ = f"Async version of `{function.__name__}`, on asyncio or trio."
+    asynchronous.__name__ = f"a{function.__name__}"
+    asynchronous.__qualname__ = function.__qualname__.removesuffix(function.__name__) + asynchronous.__name__
+    return asynchronous
 
 
-def run_on(loop: Loop | None, work: Work, *, hurried: Callable[[], bool]) -> None:
+def make_room() -> None:
+    """Let a job that queues begin, while the present one waits for something else."""
+    if (job := _present_job.get()) is not None:
+        job.free_slot()
+
+
+def note_turned_away() -> None:
     """
-    Run *work* to its end on *loop*, or where there is none, or it ends before, in a loop of its own.
+    Note that the request of the present job was turned away, or did not leave: nothing is under way.
 
-    Args:
-        loop: The loop to prefer, which must not run in the present thread.
-
-        work: What to run; called once more where the first run was cut off.
-
-        hurried: Tells that somebody who may be blocking *loop* now waits for *work*.
+    Raises:
+        AbandonedError: The program is about to end.
     """
-    if loop is None:
-        asyncio.run(_coroutine(work))
-    elif not _ran(loop, work, hurried):
-        loop.run_anew(work)
+    if (job := _present_job.get()) is not None:
+        job.sent_at = None
+        if _is_leaving.is_set():
+            raise AbandonedError
 
 
-def _ran(loop: Loop, work: Work, hurried: Callable[[], bool]) -> bool:
-    """Run *work* on *loop*; tell whether it came to its end there."""
-    given_up = False
-
-    async def unless_given_up() -> None:
-        """Do not begin what runs elsewhere already, once a loop that was blocked goes on."""
-        if not given_up:
-            await work()
-
-    try:
-        running = loop.submit(unless_given_up)
-    except RuntimeError:
-        return False
-    while True:
-        try:
-            running.result(GLANCE)
-        except CancelledError:
-            return False
-        except TimeoutError:
-            if running.done():  # the work's own TimeoutError
-                raise
-            if loop.ended() or hurried():
-                given_up = True
-                running.cancel()
-                return False
-        else:
-            return True
+def present_loop() -> Loop | None:
+    """Return the event loop of the present thread, or that on whose behalf the present job works."""
+    if on_loop():
+        return running_loop()
+    job = _present_job.get()
+    return None if job is None else job.loop
 
 
-async def _coroutine(work: Work) -> None:
-    await work()
+_exit_functions: list[Callable[[], object]] = []
 
 
-class _Asyncio:
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-
-    async def wait(self, future: Future[Any], timeout: float | None) -> None:  # noqa: ASYNC109
-        landed = asyncio.Event()
-
-        def wake(_: Future[Any]) -> None:
-            with suppress(RuntimeError):  # the loop has ended, and with it everybody who waited there
-                self._loop.call_soon_threadsafe(landed.set)
-
-        future.add_done_callback(wake)
-        with suppress(TimeoutError):  # the caller looks whether the future is done
-            async with asyncio.timeout(timeout):
-                await landed.wait()
-
-    def submit(self, work: Work) -> Future[None]:
-        started = _coroutine(work)
-
-        def tidy(_: object = None) -> None:
-            """Close what a closed loop has never begun: Python would complain that nobody awaited it."""
-            if self._loop.is_closed():
-                started.close()
-
-        try:
-            running = asyncio.run_coroutine_threadsafe(started, self._loop)
-        except RuntimeError:
-            tidy()
-            raise
-        running.add_done_callback(tidy)
-        return running
-
-    def ended(self) -> bool:
-        return self._loop.is_closed()
-
-    def run_anew(self, work: Work) -> None:
-        asyncio.run(_coroutine(work))
+def call_at_exit(function: Callable[[], object]) -> None:
+    """Call *function* when the program ends, in a child of multiprocessing too."""
+    _exit_functions.append(function)
+    atexit.register(function)
 
 
-class _Trio:
-    def __init__(self, trio: Any) -> None:
-        self._trio = trio
-        self._token = trio.lowlevel.current_trio_token()
+def _register_in_child() -> None:
+    """Have the exit functions called in a child of multiprocessing, which does not call those of `atexit`."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    if multiprocessing is not None and multiprocessing.parent_process() is not None:
+        from multiprocessing.util import Finalize
 
-    async def wait(self, future: Future[Any], timeout: float | None) -> None:  # noqa: ASYNC109
-        landed = self._trio.Event()
+        for function in _exit_functions:
+            Finalize(None, function, exitpriority=0)
 
-        def wake(_: Future[Any]) -> None:
-            with suppress(self._trio.RunFinishedError):  # the loop has ended, and with it everybody who waited there
-                self._token.run_sync_soon(landed.set)
 
-        future.add_done_callback(wake)
-        with self._trio.move_on_after(inf if timeout is None else timeout):
-            await landed.wait()
+def leave() -> None:
+    """End with the program: abandon what has sent nothing, and wait for responses that may come."""
+    _is_leaving.set()
+    jobs = list(_under_way)
+    for job in jobs:
+        job.abandon()
+    earliest = time.monotonic() + GRACE
+    for job in jobs:
+        if job.sent_at is not None:
+            job.ended.wait(max(max(job.sent_at + job.timeout, earliest) - time.monotonic(), 0.0))
 
-    def submit(self, work: Work) -> Future[None]:
-        running: Future[None] = Future()
-        context = copy_context()  # as asyncio does of itself
-        spawn = self._trio.lowlevel.spawn_system_task
-        self._token.run_sync_soon(lambda: spawn(self._report, work, running, context=context))
-        return running
 
-    async def _report(self, work: Work, running: Future[None]) -> None:
-        """Run *work* and tell *running* how it ended; an error must not escape, for it would end the whole loop."""
-        if not running.set_running_or_notify_cancel():
-            return
-        try:
-            await work()
-        except self._trio.Cancelled:
-            running.set_exception(CancelledError())
-            raise
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
-            running.set_exception(error)
-        else:
-            running.set_result(None)
+def _after_fork() -> None:
+    """Forget the parent's threads, which this process does not have."""
+    _workers.reset()
+    _under_way.clear()
+    _present_job.set(None)
 
-    def ended(self) -> bool:
-        try:
-            self._token.run_sync_soon(lambda: None)
-        except self._trio.RunFinishedError:
-            return True
-        return False
 
-    def run_anew(self, work: Work) -> None:
-        self._trio.run(_coroutine, work)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

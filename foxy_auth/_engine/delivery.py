@@ -1,332 +1,340 @@
 """
-Saving: hand every new token to the user's callback, in order, one at a time, and again after a failure (R19, R20).
+Delivery of new tokens, to `on_token` or to a store: in order, one at a time, and again after a failure (R19, R20).
 
-Saving runs in a thread of its own.
-Whoever brings a token waits for it, but only for so long; no lock is held meanwhile, so that a callback may be slow,
-asynchronous, use the API with the very object that calls it, or raise.
+No lock is held while a recipient is called, so that a callback may be slow, async, use the API with the same object, or
+raise.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from inspect import isawaitable, iscoroutine
-from threading import Event, Lock, Thread, Timer, current_thread
+from inspect import isawaitable
+from threading import Event, Lock, Thread
 from typing import Any
 
-from foxy_auth._engine.concurrency import Loop, run_on
-from foxy_auth.errors import StoreError
+from foxy_auth._engine.concurrency import Job, Outcome, call_at_exit, leave, make_room, present_loop, start
+from foxy_auth._engine.event_loops import (
+    Loop,
+    LoopUnavailableError,
+    close_unawaited,
+    on_loop,
+    run_in_new_loop,
+    run_on,
+)
+from foxy_auth.errors import FoxyAuthError, StoreError
 from foxy_auth.token import Token
 
-SPACING = 30.0  # seconds between two attempts to save the same token
-# For how long a store that fails is tried again under its lock, in timeouts: a server started anew is back by then.
-PERSISTENCE = 2
-PAUSE = 0.25  # seconds between two of these attempts
+Recipient = Callable[[Token], object]
+
+SPACING = 30.0  # seconds between two attempts to deliver the same token
 
 logger = logging.getLogger("foxy_auth")
 
-# The call of a callback that the present code is part of. It goes along onto the event loop that an async one runs on.
+# The delivery that the present code is a part of. It goes along onto the event loop that an async callback runs on.
 _present_call: ContextVar[object] = ContextVar("foxy_auth_present_call", default=None)
 
 
-class Saver:
-    """Owns the token that is not saved yet."""
+class Delivery:
+    """Owns the token that its recipient does not have yet."""
 
     def __init__(
         self,
-        save: Callable[[Token], object] | None,
+        recipient: Recipient | None,
         *,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
         name: str = "on_token",
     ) -> None:
         """
-        Save by *save*, a function or a coroutine function.
+        Deliver to *recipient*, a function or a coroutine function.
 
         Args:
-            save: Called with each new token; None saves nothing.
+            recipient: Called with each new token; None needs none.
 
-            timeout: Seconds that `put` and `flush` wait for it at most.
+            timeout: Seconds that `flush` waits for it at most.
 
             clock: Monotonic seconds.
 
-            name: What errors call *save*.
+            name: What errors call the recipient.
         """
-        self._name = name
-        self._save = save
-        self._timeout = timeout
+        self._recipient = recipient
+        self.timeout = timeout
         self._clock = clock
-        self._renew()
+        self.name = name
+        self.reset()
 
-    def _renew(self) -> None:
-        """Start without a worker: at first, out of a pickle, and in a forked child."""
+    def reset(self) -> None:
+        """Start with nothing to deliver: at first, out of a pickle, and in a forked child."""
         self._lock = Lock()
-        self._worker: Thread | None = None
-        self._unsaved: Token | None = None
-        self._loop: Loop | None = None
+        self._changed: Outcome[None] = Outcome()  # done at the next success or failure
+        self._token: Token | None = None  # the one to deliver
+        self._loop: Loop | None = None  # where an async recipient runs
+        self._loop_blockers = 0
         self._error: BaseException | None = None
         self._due_at = 0.0
-        self._hurried = 0
-        self._gives_way = Event()
-        self._call_under_way: object = None
+        self.failures = 0
+        self._running = False
+        self._call: object = None  # the call under way
+        _undelivered.discard(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
-        return {"_save": self._save, "_timeout": self._timeout, "_clock": self._clock, "_name": self._name}
+        return {name: getattr(self, name) for name in ("_recipient", "timeout", "_clock", "name")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._renew()
+        self.reset()
 
-    def forked(self) -> None:
-        """Forget the parent's worker; what the parent has not saved, it saves itself."""
-        self._renew()
-        _unsaved.discard(self)
+    @property
+    def is_pending(self) -> bool:
+        """Whether a token is still to be delivered."""
+        return self._token is not None
 
-    def put(self, token: Token, loop: Loop | None, *, wait: bool = True) -> None:
+    @property
+    def is_running(self) -> bool:
+        """Whether a thread is delivering; leaving has waited for it already."""
+        return self._running
+
+    @property
+    def is_calling_here(self) -> bool:
+        """Whether the caller is part of a delivery under way, be it async, and would wait for itself."""
+        return self._call is not None and _present_call.get() is self._call
+
+    def expect(self, token: Token, loop: Loop | None = None) -> None:
         """
-        Save *token*; return when that is done, has failed, or takes longer than the timeout.
-
-        If not to *wait*, return at once; and also while an earlier token is still being saved, for this one is next,
-        and to wait could be a callback's waiting for itself.
-        """
-        if self._save is None:
-            return
-        with self._lock:
-            self._unsaved, self._loop = token, loop
-            _unsaved.add(self)
-        worker = self._start()
-        if worker and wait:
-            worker.join(self._timeout)
-
-    def put_here(
-        self,
-        token: Token,
-        save: Callable[[Token], object],
-        *,
-        again: Callable[[Token], object] | None,
-        let_go: Callable[[], object],
-    ) -> None:
-        """
-        Save *token* in this thread, under the lock of the caller; what fails for long is made up for as ever.
+        Take on *token* for delivery, which `run` does; from now on it is not forgotten.
 
         Args:
-            token: The token.
+            token: The token; an earlier one that is still to be delivered is replaced.
 
-            save: Saves it.
-
-            again: Saves it after a failure, while the lock is kept; None lets go of the lock.
-
-            let_go: Called after a failure: whoever waits should not wait for more.
+            loop: The event loop for an async recipient; None stands for one of its own.
         """
-        with self._lock:
-            self._unsaved, self._loop = token, None
-            self._due_at = self._clock() + SPACING  # lest somebody else begins meanwhile
-            self._gives_way.clear()
-            _unsaved.add(self)
-        try:
-            save(token)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the token is unsaved, and that is told
-            self._complain(token, error)
-        else:
-            self._saved(token)
+        if self._recipient is None:
             return
-        let_go()
-        if again is not None:
-            self._persist(token, again)
-
-    def _persist(self, token: Token, save: Callable[[Token], object]) -> None:
-        """Keep the lock a while longer: whoever got it now would read, and send, a refresh token that is spent."""
-        until = time.monotonic() + PERSISTENCE * self._timeout
-        last = False
-        while self._unsaved is token and not last:
-            last = self._gives_way.wait(PAUSE) or time.monotonic() >= until  # one more try before the lock is free
-            with suppress(Exception):  # the failure has been told
-                save(token)
-                self._saved(token)
-
-    def give_way(self) -> None:
-        """Have `put_here` end, if it is at it again: its caller's lock is needed."""
-        self._gives_way.set()
-
-    def owe(self, token: Token, error: Exception) -> None:
-        """Take note that *token* is not saved after all."""
         with self._lock:
-            self._unsaved, self._loop = token, None
-            _unsaved.add(self)
-        self._complain(token, error)
+            self._token, self._loop = token, loop
+            self._due_at = self._clock() + SPACING
+            _undelivered.add(self)
 
-    @property
-    def pending(self) -> bool:
-        """Whether a token is unsaved."""
-        return self._unsaved is not None
-
-    @property
-    def at_work_here(self) -> bool:
-        """Whether the caller is a callback in the midst of saving, be it async, and would wait for itself."""
-        return self._call_under_way is not None and _present_call.get() is self._call_under_way
-
-    def retry(self) -> None:
-        """Start saving again in the background, if a token is unsaved and the last attempt is long enough ago."""
-        if self.pending and self._worker is None and self._clock() >= self._due_at:
-            self._start()
-
-    @contextmanager
-    def hurrying(self) -> Generator[None]:
-        """Let no async callback wait for the loop that brought its token: the caller may be blocking that loop."""
-        with self._lock:
-            self._hurried += 1
+    def record_failure(self, token: Token, error: BaseException) -> None:
+        """Note that *token* could not be delivered; it is tried again in a while."""
         try:
-            yield
+            reason = str(error).replace(token.access_token, "[hidden]").replace(token.refresh_token or "\0", "[hidden]")
+        except Exception:  # noqa: BLE001 - an error of the recipient's own
+            reason = "it cannot be shown"
+        text = "%s failed, the new token is kept in memory only: %s: %s"
+        logger.error(text, self.name, type(error).__name__, reason)
+        with self._lock:
+            self._error = error.with_traceback(None)  # which would keep the recipient's frames, and what is in them
+            self._due_at = self._clock() + SPACING
+            self.failures += 1
+            if self._token is None:
+                self._token = token
+            _undelivered.add(self)
+        self._wake()
+        _set_alarm()
+
+    def record_success(self, token: Token) -> None:
+        """Note that *token* is delivered."""
+        with self._lock:
+            if self._token is token:
+                self._token = self._error = None
+                _undelivered.discard(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let those who wait look again."""
+        with self._lock:
+            changed, self._changed = self._changed, Outcome()
+        changed.set_result(None)
+
+    def run(self) -> None:
+        """Deliver in this thread, unless another does, which then takes up what has come meanwhile."""
+        attempted: Token | None = None
+        while (token := self._next(attempted)) is not None:
+            attempted = token
+            try:
+                self._deliver(token)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the token is undelivered, and that is told
+                self.record_failure(token, error)
+            else:
+                self.record_success(token)
+
+    def deliver_now(self, token: Token, recipient: Recipient) -> bool:
+        """Deliver *token* to another *recipient*, under a lock of the caller's; tell whether that worked."""
+        self._running = True
+        try:
+            recipient(token)
+        except Exception as error:  # noqa: BLE001 - as above
+            self.record_failure(token, error)
+            return False
+        else:
+            self.record_success(token)
+            return True
         finally:
-            with self._lock:
-                self._hurried -= 1
+            self._running = False
+
+    def _next(self, attempted: Token | None) -> Token | None:
+        with self._lock:
+            if attempted is None and self._running:
+                return None
+            token = None if self._token is attempted else self._token
+            self._running = token is not None
+            return token
+
+    def run_if_due(self) -> None:
+        """Try again in the background, if the last attempt is long enough ago."""
+        if self.is_pending and self._clock() >= self._due_at:
+            self.start()
+
+    def start(self) -> Job[None]:
+        """Deliver in another thread, for which the exit of the program waits."""
+
+        def run(job: Job[None]) -> None:
+            job.start_sending(is_delivery=True)
+            job.free_slot()  # it may take long, and nobody may be waiting
+            self.run()
+
+        return start(Job(run, timeout=self.timeout, limit=self.timeout))
 
     def flush(self, loop: Loop | None = None) -> None:
         """
-        Save what is unsaved, and wait for it.
+        Deliver what is undelivered, and wait for it.
 
         Args:
-            loop: Where an async callback runs; None stands for a loop of its own.
+            loop: Where an async recipient runs; None stands for a loop of its own.
 
         Raises:
-            StoreError: It could not be saved; the token stays in memory, unsaved.
+            StoreError: It could not be delivered; the token stays in memory.
         """
-        if not self.pending or self.at_work_here:
+        if not self.is_pending or self.is_calling_here:
             return
-        self._loop = loop
-        if worker := self._start() or self._worker:
-            worker.join(self._timeout)
-        if self.pending:
-            reason = "takes too long" if self._worker else "failed"
+        self._loop, failures = loop, self.failures
+        make_room()
+        self.start()
+        with self.while_blocking_loop():
+            self.wait_for_attempt(failures, time.monotonic() + self.timeout)
+        if self.is_pending:
+            reason = "failed" if self.failures > failures else "takes too long"
             raise StoreError(
-                f"{self._name} {reason}; the token is kept in memory only, so repair what saves it and flush again"
+                f"{self.name} {reason}; the token is kept in memory only, so repair what saves it and flush again"
             ) from self._error
 
-    def _start(self) -> Thread | None:
-        """Start the worker, unless there is one; return it if it is new."""
-        self.give_way()  # the worker needs the lock that `put_here` may have
-        with self._lock:
-            if self._worker is not None:
-                return None
-            # A daemon, lest a callback that hangs keep the program from ending: put, flush and the exit handler wait.
-            self._worker = worker = Thread(target=self._work, name="foxy-auth-save", daemon=True)
+    def wait_for_attempt(self, failures: int, until: float) -> None:
+        """Wait for a success, or one more than so many *failures*, until an instant in monotonic seconds."""
+        changed = self._changed  # read first, so that no change is missed
+        while self.is_pending and self.failures == failures and (left := until - time.monotonic()) > 0:
+            changed.wait(left)
+            changed = self._changed
+
+    @contextmanager
+    def while_blocking_loop(self) -> Generator[None]:
+        """Let no async recipient wait for an event loop that the caller may be blocking by its own wait."""
+        blockers = int(on_loop())
         try:
-            worker.start()
-        except RuntimeError:  # the interpreter is ending, or out of threads
-            self._work()
-            return None
-        return worker
+            with self._lock:
+                self._loop_blockers += blockers
+            yield
+        finally:
+            with self._lock:
+                self._loop_blockers -= blockers
 
-    def _work(self) -> None:
-        while (token := self._next()) is not None:
-            try:
-                self._call(token)
-            except BaseException as error:  # noqa: BLE001 - whatever ends it, the token is unsaved, and that is told
-                if self._failed(token, error):
-                    return
-            else:
-                self._saved(token)
-
-    def _next(self) -> Token | None:
-        with self._lock:
-            if self._unsaved is None:
-                self._worker = None
-            return self._unsaved
-
-    def _call(self, token: Token) -> None:
-        self._call_under_way = object()
-        mark = _present_call.set(self._call_under_way)
+    def _deliver(self, token: Token) -> None:
+        self._call = object()
+        mark = _present_call.set(self._call)
         try:
-            self._call_marked(token)
+            self._call_recipient(token, self._loop)
+        except LoopUnavailableError:
+            self._call_recipient(token, None, like=self._loop)
         finally:
             _present_call.reset(mark)
-            self._call_under_way = None
+            self._call = None
 
-    def _call_marked(self, token: Token) -> None:
-        save = self._save
-        assert save is not None  # noqa: S101 - only tokens of a source that saves come here
-        outcome = save(token)
+    def _call_recipient(self, token: Token, loop: Loop | None, *, like: Loop | None = None) -> None:
+        assert self._recipient is not None  # noqa: S101 - otherwise there is nothing to deliver
+        outcome = self._recipient(token)
         if not isawaitable(outcome):
             return
-        first: list[Awaitable[object]] = [outcome]
-
-        def work() -> Awaitable[object]:
-            return first.pop() if first else _awaitable(save(token))
-
-        try:
-            if self._loop is not None and self._worker is not current_thread():
-                raise RuntimeError("there is no thread to wait in for an async on_token")
-            run_on(self._loop, work, hurried=lambda: self._hurried > 0)
-        finally:
-            for left in first:
-                if iscoroutine(left):
-                    left.close()
-
-    def _saved(self, token: Token) -> None:
-        with self._lock:
-            if self._unsaved is token:
-                self._unsaved, self._error = None, None
-                _unsaved.discard(self)
-
-    def _failed(self, token: Token, error: BaseException) -> bool:
-        """Remember the failure; tell whether to stop, because no newer token has come meanwhile."""
-        self._complain(token, error)
-        with self._lock:
-            if self._unsaved is not token:
-                return False
-            self._worker = None
-            return True
-
-    def _complain(self, token: Token, error: BaseException) -> None:
-        reason = str(error).replace(token.access_token, "[hidden]").replace(token.refresh_token or "\0", "[hidden]")
-        text = "%s failed, the new token is kept in memory only: %s: %s"
-        logger.error(text, self._name, type(error).__name__, reason)
-        with self._lock:
-            self._error = error.with_traceback(None)  # which would keep the callback's frames, and what is in them
-            self._due_at = self._clock() + SPACING
-        _set_alarm()
+        if on_loop():  # which would have to go on while this thread waits for it
+            close_unawaited(outcome)
+            raise RuntimeError("no thread can be started to wait for the async function in")
+        if loop is not None:
+            run_on(loop, outcome, blocked=lambda: self._loop_blockers > 0)
+        else:
+            run_in_new_loop(outcome, like=like)
 
 
-def _awaitable(outcome: object) -> Awaitable[object]:
-    if isawaitable(outcome):
-        return outcome
-    raise TypeError(f"on_token returned first an awaitable, then {type(outcome).__name__}")
+def deliver_token(token: Token, on_token: Recipient | None, *, timeout: float) -> None:
+    """
+    Deliver *token* where there is no auth object for it yet.
+
+    On an event loop this does not wait for *on_token*.
+    """
+    delivery = Delivery(on_token, timeout=timeout)
+    delivery.expect(token, present_loop())
+    run_all(delivery, timeout=timeout)
 
 
-# Savers with an unsaved token: kept alive, and asked once more when the interpreter exits.
-_unsaved: set[Saver] = set()
-_alarm: Timer | None = None  # one for all of them
+def run_all(*deliveries: Delivery, timeout: float) -> None:
+    """Run *deliveries* in a thread, one after the other; wait for it, at most *timeout* seconds, except on a loop."""
+
+    def run(job: Job[None]) -> None:
+        job.free_slot()  # as above
+        for delivery in deliveries:
+            delivery.run()
+
+    job = start(Job(run, timeout=timeout, limit=timeout))
+    if not on_loop():
+        with suppress(FoxyAuthError):  # it takes longer, and goes on
+            job.wait()
+
+
+# Kept alive, tried again when the alarm rings, and once more when the interpreter exits.
+_undelivered: set[Delivery] = set()
+_alarm: Thread | None = None  # one for all of them
+_is_leaving = Event()
 
 
 def _set_alarm() -> None:
     """Have another try when it is due, though nobody asks for a token meanwhile."""
     global _alarm  # noqa: PLW0603
-    if _alarm is None or not _alarm.is_alive():  # as it is not in a forked child
-        _alarm = Timer(SPACING, _ring)
-        _alarm.name, _alarm.daemon = "foxy-auth-alarm", True
+    if _alarm is None or not _alarm.is_alive():  # as in a forked child
+        _alarm = Thread(target=_ring, name="foxy-auth-alarm", daemon=True)
         with suppress(RuntimeError):  # the interpreter is ending, or out of threads
             _alarm.start()
 
 
 def _ring() -> None:
-    global _alarm  # noqa: PLW0603
-    _alarm = None
-    for saver in list(_unsaved):
-        saver.retry()
-    if _unsaved:
-        _set_alarm()
+    """Deliver what is undelivered when it is due, and all of it when the program ends."""
+    while _undelivered and not _is_leaving.wait(SPACING):
+        for delivery in list(_undelivered):
+            delivery.run_if_due()
+    _deliver_all()
 
 
-@atexit.register
-def _flush_all() -> None:
-    for saver in list(_unsaved):
-        try:
-            with saver.hurrying():
-                saver.flush()
-        except StoreError as error:
-            logger.error("a new token is lost at exit: %s", error)  # noqa: TRY400 - the cause was logged before
+def _deliver_all() -> None:
+    for delivery in list(_undelivered):
+        delivery.start()  # from Python 3.12 on, no thread starts while the program ends: this one runs it
+
+
+def _leave() -> None:
+    """Wait for requests and deliveries that are under way, and offer once more what is undelivered."""
+    leave()
+    undelivered = list(_undelivered)
+    waiting = [(delivery, delivery.failures) for delivery in undelivered if not delivery.is_running]
+    _is_leaving.set()
+    if _alarm is None or not _alarm.is_alive():
+        _deliver_all()  # not tried before, so it is not known to hang
+    until = time.monotonic() + max((delivery.timeout for delivery, _ in waiting), default=0.0)
+    for delivery, failures in waiting:
+        delivery.wait_for_attempt(failures, until)
+    for delivery in undelivered:
+        if delivery.is_pending:
+            logger.error("%s does not have the newest token at exit, which is lost", delivery.name)
+
+
+call_at_exit(_leave)

@@ -1,224 +1,304 @@
 """
-The engine for grants that are shared through a store (R11, R12).
+Renewal: how a grant gets its next token, by itself or together with all others who share it through a store.
 
-What differs is the flight: look into the store, decide, exchange, write, all under the store's lock, so that of many
-processes one exchanges and the others adopt what it wrote. Who waits for the lock keeps looking into the store, and
-goes on as soon as the new token is there.
+With a store, one step follows the other under its lock: load, adopt what somebody else has got meanwhile, exchange the
+refresh token otherwise, save (R11, R12). So of many processes one makes the token request, and the others adopt what it
+wrote.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from threading import Event
+from typing import Any, Protocol
 
 from foxy_auth._arguments import kind
-from foxy_auth._engine.concurrency import Loop
-from foxy_auth._engine.delivery import Saver
-from foxy_auth._engine.errand import Errand
-from foxy_auth._engine.freshness import Standing
-from foxy_auth._engine.patience import PATIENCE
-from foxy_auth._engine.source import Flight, Setback, TokenSource
-from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError
+from foxy_auth._engine.backoff import Backoff
+from foxy_auth._engine.clock import Clock
+from foxy_auth._engine.concurrency import AbandonedError, Job
+from foxy_auth._engine.delivery import Delivery
+from foxy_auth._engine.event_loops import Loop
+from foxy_auth._engine.grant import Grant
+from foxy_auth._engine.token_endpoint import LIMIT, TokenEndpoint
+from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError, TokenUnavailableError
 from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token
 
-GLANCE = 0.1  # seconds of waiting for the lock, after which the store is looked into again
-# How long others may hold the lock before a flight gives up, in timeouts: their exchange and their save, and then some.
-LOCK_PATIENCE = 5
+POLL = 0.1  # seconds of waiting for the lock, after which the store is read again
+# How long others may hold the lock before a refresh fails, in timeouts: for their token request and their save.
+LOCK_LIMIT = 5
 REMEMBERED = 50  # access tokens that are known to be older than the present one
-CANDIDATES = 3  # refresh tokens that a flight tries at most: the one at hand, the store's, the one that came first
+MAX_REFUSED = 3  # refresh tokens that one refresh tries: the one in memory, the store's, the first one
+# For how long a save that fails is tried again under the lock, in timeouts: a server that restarts is back by then.
+SAVE_LIMIT = 2
+SAVE_PAUSE = 0.25  # seconds between two of these attempts
+
+Keep = Callable[["Flight", Token], bool]
+"""Puts a token in memory, unless a newer one is there; tells whether it did."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What a flight came to: a token, and whether it is new to everybody."""
+class Flight(Job[Token]):
+    """
+    The one refresh of a grant that is under way; it ends when the new token is saved and delivered.
 
-    token: Token
-    is_new: bool = False
+    Attributes:
+        number: Flights of one source are numbered, so that a late response does not replace a newer token.
+
+        library: The client library of the caller that started it.
+
+        rejected: The token that is not good enough for that caller.
+
+        has_exchanged: Whether the token was issued to this flight, and not adopted.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Flight], Token],
+        *,
+        number: int,
+        library: str,
+        rejected: Token | None,
+        timeout: float,
+        limit: float,
+        loop: Loop | None,
+    ) -> None:
+        super().__init__(work, timeout=timeout, limit=limit, loop=loop)
+        self.number = number
+        self.library = library
+        self.rejected = rejected
+        self.has_exchanged = False
 
 
-class SharedSource(TokenSource):
-    """A token source whose token lives in a store."""
+class Renewal(Protocol):
+    """
+    A way to get the next token of a grant.
 
-    def __init__(self, *args: Any, store: TokenStore, **settings: Any) -> None:
-        """
-        Own what *store* holds, together with all others who use the same record.
+    Attributes:
+        limit: Seconds that callers wait for it at most.
+    """
 
-        Args:
-            args: As for `TokenSource`.
+    limit: float
 
-            store: Where the token lives.
+    def renew(self, flight: Flight, keep: Keep) -> None:
+        """Get a token that serves, and give it to *keep*; one that was just issued also to whoever shares the grant."""
+        ...
 
-            settings: As for `TokenSource`; a token and a refresh token serve until the store has a record.
-        """
-        super().__init__(*args, **settings)
+    def is_gone(self) -> bool:
+        """Tell whether the grant was revoked or has expired, so that no further attempt makes sense."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what belongs to another process."""
+        ...
+
+
+class LocalRenewal:
+    """Exchanges the refresh token of a grant that nobody shares."""
+
+    def __init__(self, endpoint: TokenEndpoint, grant: Grant, backoff: Backoff) -> None:
+        self.limit = LIMIT * endpoint.timeout
+        self._endpoint = endpoint
+        self._grant = grant
+        self._backoff = backoff
+
+    def renew(self, flight: Flight, keep: Keep) -> None:
+        """Exchange the refresh token."""
+        keep(flight, self.exchange(flight))
+
+    def is_gone(self) -> bool:
+        """Tell whether the provider has refused the refresh token."""
+        return self._backoff.grant_is_gone(self._grant.refresh_token) is not None
+
+    def reset(self) -> None:
+        """Forget nothing."""
+
+    def exchange(self, flight: Flight) -> Token:
+        """Exchange the refresh token in memory; a refusal is remembered."""
+        if error := self._backoff.grant_is_gone(self._grant.refresh_token):
+            raise copy.copy(error)
+        flight.step(self.limit, TokenUnavailableError("a refresh is still under way and takes too long; try later"))
+        scope = self._grant.token.scope if self._grant.token else ""
+        token = self._endpoint.refresh(self._grant.refresh_token, scope=scope, library=flight.library)
+        flight.has_exchanged = True
+        return token
+
+
+class SharedRenewal:
+    """
+    Renews a grant that others share through a store.
+
+    Attributes:
+        saving: The delivery of tokens to the store, for what could not be saved at once.
+    """
+
+    def __init__(self, local: LocalRenewal, grant: Grant, store: TokenStore, *, timeout: float, clock: Clock) -> None:
+        self.limit = local.limit + LOCK_LIMIT * timeout
+        self.saving = Delivery(self._save_later, timeout=timeout, clock=clock.monotonic, name="the store")
+        self._local = local
+        self._grant = grant
         self._store = store
-        self._keeper = Saver(self._keep, timeout=self._timeout, clock=self._clock.monotonic, name="the store")
-        self._first_refresh_token = self._refresh_token
+        self._timeout = timeout
+        self._first_refresh_token = grant.refresh_token
         # The access tokens that ours came after, or is to replace once the store works again; the oldest first.
-        self._former: tuple[str, ...] = ()
-        self._handed_over = False  # the token in memory is to replace whatever the store holds
-        self.last_call += LOCK_PATIENCE
+        self._older: tuple[str, ...] = ()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what belongs to another process."""
+        self._overrides = False  # the token in memory is to replace whatever the store holds
+        self._lock_is_wanted = Event()
+        self.saving.reset()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Take along what is the same in every process."""
-        shared = {name: getattr(self, name) for name in ("_store", "_keeper", "_first_refresh_token", "_former")}
-        return {**super().__getstate__(), **shared, "_handed_over": False}
+        return {name: value for name, value in vars(self).items() if name != "_lock_is_wanted"}
 
-    def forked(self) -> None:
-        """Forget the parent's flight."""
-        super().forked()
-        self._keeper.forked()
-        self._handed_over = False
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.reset()
 
-    def hand_over(self, loop: Loop | None, *, wait: bool) -> None:
-        """Have the token in memory stored, and told to the callback, as one that is new."""
-        if self._token is not None:
-            self._handed_over = True
-            self._keeper.put(self._token, None, wait=wait)
-        super().hand_over(loop, wait=wait)
-
-    def _flush(self, loop: Loop | None) -> None:
-        try:
-            self._keeper.flush()
-        finally:
-            super()._flush(loop)
-
-    def _retry_saving(self) -> None:
-        self._keeper.retry()
-        super()._retry_saving()
-
-    def _is_final(self, setback: Setback) -> bool:  # noqa: ARG002 - as in TokenSource
-        """Look into the store once more: somebody may have logged in again."""
+    def is_gone(self) -> bool:
+        """Tell that another attempt makes sense: somebody may have logged in again, and the store has the token."""
         return False
 
-    # --- the flight --------------------------------------------------------------------------------------------------
+    def override(self, token: Token) -> None:
+        """Let *token* replace whatever the store holds, with the next delivery to it."""
+        self._overrides = True
+        self.saving.expect(token)
 
-    def _renewed(self, flight: Flight) -> Token:
-        # One thread does it all, for locks may belong to the thread that took them; should the store hang, it is left.
-        outcome = Errand[_Outcome](lambda errand: self._renewed_in_turn(flight, errand)).run(self._timeout)
-        if outcome.is_new:
-            self._saver.put(outcome.token, flight.loop)
-        return outcome.token
+    # --- one refresh -------------------------------------------------------------------------------------------------
 
-    def _renewed_in_turn(self, flight: Flight, errand: Errand[_Outcome]) -> _Outcome:
+    def renew(self, flight: Flight, keep: Keep) -> None:
         """Watch the store for a new token, until the lock is free to get one."""
-        until = time.monotonic() + LOCK_PATIENCE * self._timeout
-        while True:
-            errand.step(self._timeout)
-            if adopted := self._adopted(self._load(), flight):
-                return _Outcome(adopted)
-            errand.step(self._timeout + GLANCE)
-            glance_until = time.monotonic() + GLANCE
-            outcome = self._renewed_inside(flight, errand)
-            if isinstance(outcome, _Outcome):
-                return outcome
+        until = time.monotonic() + LOCK_LIMIT * self._timeout
+        while not self._adopt(self._load(flight), flight, keep):
+            poll_until = time.monotonic() + POLL
+            held_by_another = self._renew_under_lock(flight, keep)
+            if held_by_another is None:
+                return
             if time.monotonic() >= until:
-                text = f"another process holds the store's lock for too long; look for one that hangs ({outcome})"
+                text = (
+                    f"another process holds the store's lock for too long; look for one that hangs ({held_by_another})"
+                )
                 raise StoreError(text.removesuffix(" ()"))
-            time.sleep(max(0.0, glance_until - time.monotonic()))  # a lock may say no at once
+            time.sleep(max(0.0, poll_until - time.monotonic()))  # a lock may say no at once
 
-    def _renewed_inside(self, flight: Flight, errand: Errand[_Outcome]) -> _Outcome | TimeoutError:
-        """Decide, exchange and write under the lock; return what the store says if another holds it."""
-        outcome = None
+    def _renew_under_lock(self, flight: Flight, keep: Keep) -> TimeoutError | None:
+        """Adopt or exchange, and save; return what the lock raises if another holds it."""
+        self._step(flight)
+        self._lock_is_wanted.set()  # should an earlier flight of ours still have it
         try:
             with ExitStack() as leaving:
-                self._keeper.give_way()  # should an earlier flight of ours have the lock still
                 try:
-                    leaving.enter_context(self._store.lock(GLANCE))
-                except TimeoutError as held:
-                    return held
-                outcome = self._decided(flight, errand)
+                    leaving.enter_context(self._store.lock(POLL))
+                except TimeoutError as held_by_another:
+                    return held_by_another
+                self._adopt_or_exchange(flight, keep)
         except Exception as error:
-            if outcome is not None and outcome.is_new:
-                self._keeper.owe(outcome.token, error)  # what was written may be gone with the lock
-            elif isinstance(error, FoxyAuthError):
+            if flight.has_exchanged and flight.outcome.done():  # what was saved may be gone with the lock
+                self.saving.record_failure(flight.outcome.result(), error)
+            elif isinstance(error, FoxyAuthError | AbandonedError):
                 raise
             else:
                 raise StoreError(f"the store cannot be locked ({type(error).__name__}); repair it") from error
-        return outcome
-
-    def _decided(self, flight: Flight, errand: Errand[_Outcome]) -> _Outcome:
-        errand.step(self._timeout)
-        stored = self._load()
-        if adopted := self._adopted(stored, flight):
-            return _Outcome(adopted)
-        outcome = self._exchanged_or_adopted(flight, errand, stored)
-        if outcome.is_new:
-            spent = outcome.token.refresh_token != self._refresh_token
-            self._remember(outcome.token)
-            self._handed_over = False
-            errand.settle(outcome)
-            errand.step(self._timeout)
-            # Where the provider keeps the refresh token, as Foxy does, nobody can send one that is spent.
-            again = self._write if spent else None
-            self._keeper.put_here(outcome.token, self._store.save, again=again, let_go=errand.let_go)
-        return outcome
-
-    def _adopted(self, stored: Token | None, flight: Flight) -> Token | None:
-        """
-        Take over the store's token, if it is newer than ours; return it, if it serves.
-
-        Everybody writes under the lock what comes after that which they have read there. So what is neither ours nor
-        any that ours came after has come after ours. A server that was restarted from a backup, say, may hold an older
-        one again, whose refresh token is spent.
-        """
-        if stored is None or self._handed_over or stored.access_token in {*self._former, self._own}:
-            return None
-        token = replace(stored, refresh_token=stored.refresh_token or self._refresh_token)
-        if self._standing(token, flight.rejected) in {Standing.FRESH, Standing.AHEAD}:
-            self._remember(token)
-            return token
-        with self._lock:
-            self._outlive(self._own)
-            self._token, self._refresh_token = token, token.refresh_token
         return None
 
-    def _exchanged_or_adopted(self, flight: Flight, errand: Errand[_Outcome], stored: Token | None) -> _Outcome:
-        """Exchange the refresh token; should it be refused, the one that the store has by now, or that came first."""
-        setback = self._setback
-        if setback and isinstance(setback.error, LoginRequiredError) and setback.refresh_token == self._refresh_token:
-            raise copy.copy(setback.error)
+    def _adopt_or_exchange(self, flight: Flight, keep: Keep) -> None:
+        stored = self._load(flight)
+        if self._adopt(stored, flight, keep):
+            return
         refused: set[str | None] = set()
         while True:
-            errand.step((PATIENCE + 2) * self._timeout)
+            sent = self._grant.refresh_token
             try:
-                token = self._exchanged(flight)
+                token = self._local.exchange(flight)
             except LoginRequiredError:
-                refused.add(self._refresh_token)
-                errand.step(self._timeout)
-                stored = self._load()
-                if adopted := self._adopted(stored, flight):
-                    return _Outcome(adopted)
-                # The user may have authorized again, and given the new refresh token along with the old store.
-                candidates = [self._refresh_token, self._first_refresh_token]
-                other = next((one for one in candidates if one is not None and one not in refused), None)
-                if other is None or len(refused) == CANDIDATES:
+                refused.add(sent)
+                stored = self._load(flight)
+                if self._adopt(stored, flight, keep):
+                    return
+                if not self._choose_refresh_token(refused):
                     raise
-                self._refresh_token = other
             else:
-                self._outlive(stored.access_token if stored else None)
-                return _Outcome(token, is_new=True)
+                self._note_older(stored.access_token if stored else None)
+                self._keep_and_save(flight, token, keep, is_rotated=token.refresh_token != sent)
+                return
 
-    def _remember(self, token: Token) -> None:
-        self._outlive(self._own)
-        super()._remember(token)
+    def _choose_refresh_token(self, refused: set[str | None]) -> bool:
+        """
+        Choose another refresh token to try, the store's or the first one; tell whether there is one.
 
-    def _outlive(self, access_token: str | None) -> None:
-        """Take note that this one is older than the one that comes now."""
-        if access_token is not None:
-            self._former = (*self._former, access_token)[-REMEMBERED:]
+        The user may have authorized again, and given the new refresh token along with the old store.
+        """
+        candidates = (self._grant.refresh_token, self._first_refresh_token)
+        other = next((one for one in candidates if one is not None and one not in refused), None)
+        if other is None or len(refused) == MAX_REFUSED:
+            return False
+        self._grant.refresh_token = other
+        return True
+
+    def _adopt(self, stored: Token | None, flight: Flight, keep: Keep) -> bool:
+        """
+        Take over the store's token, if it is newer than ours; tell whether it serves.
+
+        Everybody writes under the lock what comes after that which they have read there. So what is neither ours nor
+        any that ours came after has come after ours. A server that was restored from a backup may hold an older one
+        again, whose refresh token is spent.
+        """
+        if stored is None or self._overrides or stored.access_token in {*self._older, self._own}:
+            return False
+        token = replace(stored, refresh_token=stored.refresh_token or self._grant.refresh_token)
+        self._note_older(self._own)
+        if not self._grant.usable(token, flight.rejected):
+            self._grant.put(token)
+            return False
+        keep(flight, token)
+        return True
+
+    def _keep_and_save(self, flight: Flight, token: Token, keep: Keep, *, is_rotated: bool) -> None:
+        self._note_older(self._own)
+        if not keep(flight, token):
+            return
+        self._overrides = False
+        self._lock_is_wanted.clear()
+        self.saving.expect(token)
+        self._step(flight)
+        if not self.saving.deliver_now(token, self._store.save):
+            flight.end()  # nobody needs to wait for more
+            if is_rotated:
+                self._save_again(token)
+
+    def _save_again(self, token: Token) -> None:
+        """Keep the lock for a while: whoever got it now would read, and send, a refresh token that is spent."""
+        until = time.monotonic() + SAVE_LIMIT * self._timeout
+        is_last = False
+        while not is_last and self.saving.is_pending:
+            is_last = self._lock_is_wanted.wait(SAVE_PAUSE) or time.monotonic() >= until
+            with suppress(Exception):  # the failure is logged already
+                self._write(token)
+                self.saving.record_success(token)
 
     # --- the store ---------------------------------------------------------------------------------------------------
 
     @property
     def _own(self) -> str | None:
-        return self._token.access_token if self._token else None
+        return self._grant.token.access_token if self._grant.token else None
 
-    def _load(self) -> Token | None:
+    def _note_older(self, access_token: str | None) -> None:
+        """Note that this one is older than the one that comes now."""
+        if access_token is not None:
+            self._older = (*self._older, access_token)[-REMEMBERED:]
+
+    def _step(self, flight: Flight) -> None:
+        text = "the store does not answer; look after it, and whether something holds its lock for ever"
+        flight.step(self._timeout, StoreError(text))
+
+    def _load(self, flight: Flight | None = None) -> Token | None:
+        if flight is not None:
+            self._step(flight)
         try:
             stored: object = self._store.load()
         except StoreError:
@@ -229,15 +309,16 @@ class SharedSource(TokenSource):
             return stored
         raise StoreError(f"the store's load returned {kind(stored)}, not a Token or None; Token.from_dict(…) makes one")
 
-    def _keep(self, token: Token) -> None:
-        """Write *token*, which is long in coming, unless there is a newer one, here or in the store."""
+    def _save_later(self, token: Token) -> None:
+        """Save a token that could not be saved when it was issued, unless there is a newer one here or there."""
+        self._lock_is_wanted.set()
         with self._store.lock(self._timeout):
             self._write(token)
 
     def _write(self, token: Token) -> None:
         if token.access_token != self._own:
             return
-        stored = None if self._handed_over else self._load()
-        if stored is None or stored.access_token in self._former:
+        stored = None if self._overrides else self._load()
+        if stored is None or stored.access_token in self._older:
             self._store.save(token)
-        self._handed_over = False
+        self._overrides = False

@@ -1,157 +1,155 @@
-"""The token calls of one OAuth client, one for each kind of grant: each from its request to the token it brings."""
+"""The token requests of one OAuth client: from a grant to a token, with retries where these are safe (R13, R14)."""
 
 from __future__ import annotations
 
+import logging
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 from foxy_auth._arguments import check_api_version, check_auth_method, check_credential
+from foxy_auth._engine.clock import Clock
+from foxy_auth._engine.concurrency import note_turned_away
+from foxy_auth._libraries import installed_library, library_of
 from foxy_auth._oauth.authorization import CLIENT_FULL_ACCESS
 from foxy_auth._oauth.messages import (
     ClientCredentials,
-    HttpRequest,
-    client_credentials_request,
-    code_request,
     read_token_response,
-    refresh_request,
+    token_request,
 )
 from foxy_auth._transport import check_client, send
-from foxy_auth.environment import Environment, check_environment
-from foxy_auth.errors import LoginRequiredError
+from foxy_auth.errors import LoginRequiredError, TokenUnavailableError
 from foxy_auth.token import Token
 
+ATTEMPTS = 3
+FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled with each
+# No attempt begins later than after so many timeouts; one takes up to three: for the connection, headers and body.
+LAST_ATTEMPT = 3
+# Nobody waits longer for a token request, with its retries, than so many timeouts.
+LIMIT = 5
 
-class _Endpoint(TypedDict):
-    url: str
-    api_version: str
+logger = logging.getLogger("foxy_auth")
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class TokenEndpoint:
     """
-    Makes the token calls of one OAuth client at one installation of Foxy.
+    The token endpoint, as one OAuth client uses it.
+
+    All methods raise `LoginRequiredError`, `TokenRefusedError` or `TokenUnavailableError` where no token is to be had.
 
     Attributes:
         client: Who asks.
 
-        environment: Whom.
+        url: The token endpoint's address.
 
-        api_version: What goes into `FOXY-API-VERSION`.
+        api_version: Goes into the header `FOXY-API-VERSION`.
 
-        http: The client that the user gave for token calls; None leaves the choice to each call.
+        timeout: Seconds for each wait on the network.
+
+        http: The client that the user gave for token requests; None leaves the choice to each request.
+
+        clock: Time and chance.
+
+        library: The client library for requests that come from no client.
 
     Raises:
         TypeError, ValueError: An argument is not what it should be; the message says what to do.
+
+        ImportError: No client library is installed.
     """
 
     client: ClientCredentials
-    environment: Environment
+    url: str
     api_version: str = "1"
+    timeout: float = 10.0
     http: object | None = field(default=None, repr=False)
+    clock: Clock = field(default_factory=Clock, repr=False)
+    library: str = field(init=False)
 
     def __post_init__(self) -> None:
-        """Refuse what no token call could be made with."""
+        """Refuse what no token request could be made with."""
         check_credential("client_id", self.client.client_id)
         check_credential("client_secret", self.client.client_secret)
         check_auth_method(self.client.auth_method)
-        check_environment(self.environment)
         check_api_version(self.api_version)
         check_client(self.http)
+        object.__setattr__(self, "library", library_of(self.http) or installed_library())  # the dataclass is frozen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Stay one: it is a value, but for the user's client, which most libraries cannot copy."""
         return self
 
-    def for_grant(self) -> Exchange:
-        """Return the exchange of the same client for grants with refresh tokens."""
-        return Exchange(self.client, self.environment, self.api_version, self.http)
-
-    def refresh(
-        self, refresh_token: str | None, *, scope: str, via: str, timeout: float, clock: Callable[[], float]
-    ) -> Token:
+    def refresh(self, refresh_token: str | None, *, scope: str = "", library: str | None = None) -> Token:
         """
-        Exchange *refresh_token* for a token.
+        Exchange *refresh_token* for a token (RFC 6749, section 6).
 
         Args:
-            refresh_token: The refresh token to send, if the grant has one.
+            refresh_token: What to exchange, if the grant has one.
 
-            scope: What the grant is known to allow, in case the answer does not say.
+            scope: What the grant is known to allow, in case the response does not say.
 
-            via: The name of the client library to use, unless the user gave a client.
-
-            timeout: Seconds for each wait on the network.
-
-            clock: Seconds since the epoch.
-
-        Raises:
-            LoginRequiredError, TokenRefusedError, TokenUnavailableError: No token came of it.
+            library: The client library to use, unless the user gave a client.
         """
         if refresh_token is None:
             raise LoginRequiredError("there is no refresh token to get a new access token with; authorize again")
-        request = refresh_request(self.client, refresh_token, **self._endpoint)
-        hidden = (refresh_token,)
-        return self._asked(request, via, timeout, clock, hidden=hidden, refresh_token=refresh_token, scope=scope)
+        return self._request("refresh_token", {"refresh_token": refresh_token}, library, scope=scope)
 
-    def code(
-        self,
-        code: str,
-        *,
-        redirect_uri: str,
-        code_verifier: str | None,
-        via: str,
-        timeout: float,
-        clock: Callable[[], float],
+    def code(self, code: str, *, redirect_uri: str, code_verifier: str | None) -> Token:
+        """Exchange an authorization code for the first token of a grant (RFC 6749, section 4.1.3)."""
+        fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier or ""}
+        return self._request("authorization_code", fields)
+
+    def client_credentials(self, scope: str = CLIENT_FULL_ACCESS, *, library: str | None = None) -> Token:
+        """Get a token for the client itself (RFC 6749, section 4.4)."""
+        return self._request("client_credentials", {"scope": scope}, library, scope=scope)
+
+    def _request(
+        self, grant_type: str, fields: Mapping[str, str], library: str | None = None, *, scope: str = ""
     ) -> Token:
-        """Exchange an authorization *code* for the first token of a grant; the rest is as for `refresh`."""
-        request = code_request(
-            self.client, code, redirect_uri=redirect_uri, code_verifier=code_verifier, **self._endpoint
-        )
-        return self._asked(request, via, timeout, clock, hidden=(code, code_verifier or code))
+        client = self.client
+        request = token_request(client, grant_type, fields, url=self.url, api_version=self.api_version)
+        basic = b64encode(f"{client.client_id}:{client.client_secret}".encode()).decode()
+        grant = (fields.get(name) for name in ("refresh_token", "code", "code_verifier"))
+        hidden = (basic, client.client_secret, *filter(None, grant))
 
-    def client_credentials(self, *, scope: str, via: str, timeout: float, clock: Callable[[], float]) -> Token:
-        """Get a token for the client itself; the rest is as for `refresh`."""
-        request = client_credentials_request(self.client, scope, **self._endpoint)
-        return self._asked(request, via, timeout, clock, scope=scope)
+        def attempt(timeout: float) -> Token:
+            asked_at = self.clock.now()
+            response = send(request, through=self.http or library or self.library, timeout=timeout)
+            sent = fields.get("refresh_token")
+            return read_token_response(response, asked_at=asked_at, refresh_token=sent, scope=scope, hidden=hidden)
 
-    @property
-    def _endpoint(self) -> _Endpoint:
-        return {"url": self.environment.token_endpoint, "api_version": self.api_version}
+        return self._retry(attempt)
 
-    def _asked(
-        self,
-        request: HttpRequest,
-        via: str,
-        timeout: float,
-        clock: Callable[[], float],
-        *,
-        hidden: tuple[str, ...] = (),
-        refresh_token: str | None = None,
-        scope: str = "",
-    ) -> Token:
-        secret = self.client.client_secret
-        basic = b64encode(f"{self.client.client_id}:{secret}".encode()).decode()
-        asked_at = clock()
-        reply = send(request, through=self.http or via, timeout=timeout)
-        return read_token_response(
-            reply, asked_at=asked_at, refresh_token=refresh_token, scope=scope, hidden=(basic, secret, *hidden)
-        )
+    def _retry(self, attempt: Callable[[float], Token]) -> Token:
+        """Make a token request again where that is safe and there is time."""
+        clock = self.clock
+        until = clock.monotonic() + LAST_ATTEMPT * self.timeout
+        for number in range(ATTEMPTS):
+            try:
+                return attempt(min(self.timeout, until - clock.monotonic()))
+            except TokenUnavailableError as error:
+                pause = max(FIRST_PAUSE * 2.0**number * (0.5 + clock.chance() / 2), error.retry_after or 0.0)
+                if not error.repeatable or number == ATTEMPTS - 1 or clock.monotonic() + pause >= until:
+                    raise
+                logger.info("the token request is repeated in %.1f s: %s", pause, error)
+            note_turned_away()
+            clock.sleep(pause)
+        raise AssertionError  # the last attempt returns or raises
 
 
-class ClientCredentialsExchange(Exchange):
-    """An exchange whose grant is the client itself: it asks anew where others refresh."""
+@dataclass(frozen=True, slots=True)
+class ClientCredentialsEndpoint(TokenEndpoint):
+    """A token endpoint for grants without refresh token: where others refresh, it asks anew for the client itself."""
 
-    __slots__ = ()
-
-    def refresh(
-        self,
-        refresh_token: str | None,  # noqa: ARG002 - there is none
-        *,
-        scope: str,
-        via: str,
-        timeout: float,
-        clock: Callable[[], float],
-    ) -> Token:
+    def refresh(self, refresh_token: str | None, *, scope: str = "", library: str | None = None) -> Token:  # noqa: ARG002
         """Get another token for the client itself."""
-        return self.client_credentials(scope=scope or CLIENT_FULL_ACCESS, via=via, timeout=timeout, clock=clock)
+        return self.client_credentials(scope or CLIENT_FULL_ACCESS, library=library)
+
+
+# By what a token is asked for with.
+ENDPOINTS: dict[str, type[TokenEndpoint]] = {
+    "refresh_token": TokenEndpoint,
+    "client_credentials": ClientCredentialsEndpoint,
+}

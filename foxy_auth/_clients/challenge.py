@@ -1,0 +1,96 @@
+"""
+The one decision about a 401, for all client libraries: values in, values out.
+
+A request is sent again for a token that was refused, and for a header that the client library has replaced or dropped
+on a redirect between own origins; at most twice, and at most one token is issued because of it (R3, R15).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from foxy_auth._engine.grant import Signature
+from foxy_auth._engine.source import Obtained, TokenSource
+from foxy_auth._oauth import UNAUTHORIZED
+from foxy_auth._oauth.messages import blames_token
+from foxy_auth.token import Token
+
+MAX_RETRIES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    How far a request has come.
+
+    Attributes:
+        signature: What it was signed with last.
+
+        retries: How often it was sent again.
+
+        is_issued: Whether a token was issued because the API had refused another.
+
+        is_signed_again: Whether it was sent again for a header that was lost.
+    """
+
+    signature: Signature
+    retries: int = 0
+    is_issued: bool = False
+    is_signed_again: bool = False
+
+    def is_carried_by(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether a request with these *headers* carries the signature, and no other or none."""
+        return headers.get("Authorization") == self.signature.authorization
+
+    def may_retry(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether a 401 to a request with these *headers* may earn a retry, so that its body is worth reading."""
+        is_in_vain = self.is_issued if self.is_carried_by(headers) else self.is_signed_again
+        return self.retries < MAX_RETRIES and not is_in_vain
+
+    def next(self, retry: Retry, obtained: Obtained) -> Attempt:
+        """Return the next attempt, with the signature that *retry* asked for."""
+        return Attempt(
+            obtained.signature,
+            retries=self.retries + 1,
+            is_issued=self.is_issued or obtained.is_issued,
+            is_signed_again=self.is_signed_again or retry.rejected is None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The answer to a 401: get a signature, but not that of the token *rejected*, and send the request again."""
+
+    rejected: Token | None
+
+
+def answer_401(
+    attempt: Attempt, sent: Mapping[str, str], received: Mapping[str, str], body: bytes, source: TokenSource
+) -> Retry | None:
+    """
+    Decide what to do about a 401; None leaves it to the caller.
+
+    Args:
+        attempt: What was done for the request so far; it may be retried.
+
+        sent: The headers of the request that was answered, whose names compare without case.
+
+        received: The response's headers, likewise.
+
+        body: As much of its body as was read.
+
+        source: Where tokens come from.
+    """
+    if not attempt.is_carried_by(sent):
+        return Retry(rejected=None)
+    if source.is_refresh_futile or not blames_token(received, body):
+        return None
+    return Retry(rejected=attempt.signature.token)
+
+
+def record_retry(attempt: Attempt, status: int, sent: Mapping[str, str], source: TokenSource) -> None:
+    """Tell *source* whether the API refused a token that was issued because of this request."""
+    if attempt.is_issued:
+        rejected = status == UNAUTHORIZED and attempt.is_carried_by(sent)
+        source.record_retry(attempt.signature.token, rejected=rejected)
