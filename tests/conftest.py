@@ -11,13 +11,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
-from servers import FROM_ELSEWHERE, running
+from support.servers import FROM_ELSEWHERE, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from servers import Server
+    from support.servers import Server
 
     from foxy_auth.emulator import Emulator
 
@@ -27,7 +27,7 @@ HOMES = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_H
 # Where an audit event of `socket` names the peer.
 NAME_LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyaddr", "socket.gethostbyname"}
 CONNECTIONS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
-PATIENCE = 15.0  # seconds that a thread may take to end after its test
+DEADLINE = 15.0  # seconds that a thread may take to end after its test
 # A skipped test fails the run in CI, unless it is skipped for one of these reasons.
 EXPECTED_SKIPS: frozenset[str] = frozenset()
 
@@ -84,12 +84,12 @@ def nothing_left() -> Iterator[None]:
     before = set(threading.enumerate())
     _ways_out.clear()
     yield
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DEADLINE
     started = [thread for thread in threading.enumerate() if thread not in before and not thread.daemon]
     for thread in started:
         thread.join(max(0.0, deadline - time.monotonic()))
     if running := [thread.name for thread in started if thread.is_alive()]:
-        pytest.fail(f"still running {PATIENCE:g} s after the test: {running}", pytrace=False)
+        pytest.fail(f"still running {DEADLINE:g} s after the test: {running}", pytrace=False)
     if _ways_out:
         pytest.fail(f"tests stay on loopback, and this one asked for {_ways_out}", pytrace=False)
 

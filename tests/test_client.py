@@ -1,4 +1,4 @@
-"""`OAuthClient`: from an answer at the redirect URI to a token, by hand and without a user; sync and async."""
+"""`OAuthClient`: from an authorization response to a token, by hand and without a user; sync and async."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ import httpx2
 import pytest
 import requests
 import respx
-from browser import Browser
-from sources import FakeClock, expired
-from stranger import CLIENT_SECRET, SCOPE, Stranger
+from support.authlib_provider import CLIENT_SECRET, SCOPE, AuthlibProvider
+from support.browser import Browser
+from support.sources import FakeClock, expired
 
 from foxy_auth import (
     CLIENT_FULL_ACCESS,
@@ -41,6 +41,7 @@ from foxy_auth import (
     TokenUnavailableError,
     acreate_user,
 )
+from foxy_auth.auth import endpoint_of
 from foxy_auth.emulator import Emulator
 from foxy_auth.stores import MemoryStore
 
@@ -64,18 +65,18 @@ def client_of(foxy: Emulator, **options: Any) -> OAuthClient:
     return OAuthClient(foxy.client_id, foxy.client_secret, **options)
 
 
-def answer(foxy: Emulator, code: str | None = None) -> dict[str, str]:
-    """Return what comes back to the redirect URI, by default with a good code."""
+def authorization_response(foxy: Emulator, code: str | None = None) -> dict[str, str]:
+    """Return the parameters that come back to the redirect URI, by default with a good code."""
     return {"code": foxy.authorization_code() if code is None else code, "state": STATE}
 
 
 def basic(client_id: str, client_secret: str) -> str:
-    """Write the header of the provider's page: base64 of both, joined with a colon."""
+    """Write the header as the provider's page does: base64 of both, joined with a colon."""
     return "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode()
 
 
-def only(calls: list[Call]) -> Call:
-    """Return the one call that there was."""
+def the_only(calls: list[Call]) -> Call:
+    """Return the one request that there was."""
     [call] = calls
     return call
 
@@ -101,12 +102,12 @@ def timed(clock: FakeClock) -> Iterator[Emulator]:
 )
 def test_a_code_is_exchanged_for_a_token(foxy: Emulator, library: Callable[[], Any]) -> None:
     """3P, "Request Access Tokens": one POST with grant_type, code and redirect_uri, authenticated by Basic."""
-    given = answer(foxy)
+    given = authorization_response(foxy)
     with library() as http:
         before = time.time()
         token = client_of(foxy, http=http).fetch_token(given, state=STATE)
         after = time.time()
-    call = only(foxy.calls)
+    call = the_only(foxy.calls)
 
     assert (call.method, call.path) == ("POST", "/token")
     assert call.form == {
@@ -128,8 +129,10 @@ def test_a_code_is_exchanged_for_a_token(foxy: Emulator, library: Callable[[], A
 
 def test_the_client_may_authenticate_by_post_fields(foxy: Emulator) -> None:
     """3P: "you can instead POST the values separately": client_id and client_secret, and no header."""
-    token = client_of(foxy, client_auth_method="client_secret_post").fetch_token(answer(foxy), state=STATE)
-    call = only(foxy.token_calls)
+    token = client_of(foxy, client_auth_method="client_secret_post").fetch_token(
+        authorization_response(foxy), state=STATE
+    )
+    call = the_only(foxy.token_calls)
 
     assert call.form["client_id"] == foxy.client_id
     assert call.form["client_secret"] == foxy.client_secret
@@ -137,7 +140,7 @@ def test_the_client_may_authenticate_by_post_fields(foxy: Emulator) -> None:
     assert foxy.is_live(token.access_token)
 
 
-def test_the_way_of_authentication_stays_with_the_grant(foxy: Emulator) -> None:
+def test_the_client_auth_method_stays_with_the_grant(foxy: Emulator) -> None:
     """A client that authenticates by POST fields does so when its tokens are refreshed, too."""
     client = client_of(foxy, client_auth_method="client_secret_post")
     client.auth(foxy.grant()).refresh()
@@ -147,13 +150,13 @@ def test_the_way_of_authentication_stays_with_the_grant(foxy: Emulator) -> None:
     assert not [call for call in foxy.token_calls if "Authorization" in call.headers]
 
 
-def test_the_pages_sample_call_goes_over_the_wire_as_printed(foxy: Emulator) -> None:
-    """3P: the page's own credentials, code and redirect URI give the page's own header and body, letter by letter."""
+def test_the_pages_sample_request_is_sent_as_printed(foxy: Emulator) -> None:
+    """3P: the page's own credentials, code and redirect URI give the page's own header and body, byte by byte."""
     foxy.register_client(client_id=SAMPLE_ID, client_secret=SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI)
     client = OAuthClient(SAMPLE_ID, SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI, environment=foxy.environment)
     foxy.fail(200, body={"access_token": "FakeAccess", "scope": "store_full_access store_id_3200"})
     token = client.fetch_token({"code": SAMPLE_CODE, "state": STATE}, state=STATE)
-    call = only(foxy.token_calls)
+    call = the_only(foxy.token_calls)
 
     assert call.headers["Authorization"] == SAMPLE_HEADER
     assert call.form == {
@@ -167,7 +170,7 @@ def test_the_pages_sample_call_goes_over_the_wire_as_printed(foxy: Emulator) -> 
 
 @respx.mock
 def test_in_production_the_code_goes_to_the_token_endpoint_of_the_page(respx_mock: respx.MockRouter) -> None:
-    """3P: "https://api.foxycart.com/token" is where the code goes; users' mocks see the call."""
+    """3P: "https://api.foxycart.com/token" is where the code goes; users' mocks see the request."""
     route = respx_mock.post("https://api.foxycart.com/token").respond(json={"access_token": "FakeAccess"})
     with httpx.Client() as http:
         client = OAuthClient(SAMPLE_ID, SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI, http=http)
@@ -189,7 +192,7 @@ def test_in_production_the_code_goes_to_the_token_endpoint_of_the_page(respx_moc
 def test_the_expiry_is_read_under_both_of_its_names(foxy: Emulator, fields: dict[str, Any], life: float | None) -> None:
     """3P: "The access_token_expires value notes in seconds how long"; the wire says expires_in."""
     foxy.token_fields = fields
-    token = client_of(foxy).fetch_token(answer(foxy), state=STATE)
+    token = client_of(foxy).fetch_token(authorization_response(foxy), state=STATE)
 
     assert token.life == life
 
@@ -197,15 +200,15 @@ def test_the_expiry_is_read_under_both_of_its_names(foxy: Emulator, fields: dict
 def test_an_awkward_code_arrives_as_it_was(foxy: Emulator) -> None:
     """RFC 6749, section 4.1.3: the code is sent form-encoded, whatever characters it has."""
     with pytest.raises(AuthorizationError):
-        client_of(foxy).fetch_token(answer(foxy, "a+b&c=d %\u00fc"), state=STATE)
+        client_of(foxy).fetch_token(authorization_response(foxy, "a+b&c=d %\u00fc"), state=STATE)
 
-    assert only(foxy.token_calls).form["code"] == "a+b&c=d %\u00fc"
+    assert the_only(foxy.token_calls).form["code"] == "a+b&c=d %\u00fc"
 
 
 def test_without_a_redirect_uri_there_is_no_exchange(foxy: Emulator) -> None:
-    """3P: redirect_uri is required; a client without one says so, and spends no code."""
+    """3P: redirect_uri is required; a client without one says so, and sends no code."""
     with pytest.raises(ValueError, match="redirect_uri that was registered"):
-        client_of(foxy, redirect_uri=None).fetch_token(answer(foxy), state=STATE)
+        client_of(foxy, redirect_uri=None).fetch_token(authorization_response(foxy), state=STATE)
 
     assert foxy.calls == []
 
@@ -222,7 +225,7 @@ def test_without_a_redirect_uri_there_is_no_exchange(foxy: Emulator) -> None:
         pytest.param("?code=FakeCode&sta", id="truncated"),
     ],
 )
-def test_a_refused_answer_makes_no_call(foxy: Emulator, given: Any) -> None:
+def test_a_wrong_response_makes_no_request(foxy: Emulator, given: Any) -> None:
     """3P: "you should abort the authorization process", before anything is sent anywhere."""
     with pytest.raises(AuthorizationError):
         client_of(foxy).fetch_token(given, state=STATE)
@@ -230,21 +233,21 @@ def test_a_refused_answer_makes_no_call(foxy: Emulator, given: Any) -> None:
     assert foxy.calls == []
 
 
-# --- codes that are no good ----------------------------------------------------------------------------------------
+# --- codes that are refused ----------------------------------------------------------------------------------------
 
 
 def refused(foxy: Emulator, given: dict[str, str]) -> AuthorizationError:
-    """Return what the exchange of a code that is no good raises, after one call."""
+    """Return what the exchange of a wrong code raises, after one request."""
     foxy.clear_calls()
     with pytest.raises(AuthorizationError, match="begin a new authorization") as caught:
         client_of(foxy).fetch_token(given, state=STATE)
-    assert only(foxy.token_calls).status == 400
+    assert the_only(foxy.token_calls).status == 400
     return caught.value
 
 
 def test_a_code_lives_thirty_seconds(timed: Emulator, clock: FakeClock) -> None:
     """3P: "The code is only valid for 30 seconds"."""
-    in_time, too_late = answer(timed), answer(timed)
+    in_time, too_late = authorization_response(timed), authorization_response(timed)
     clock.advance(29.0)
     token = client_of(timed).fetch_token(in_time, state=STATE)
     clock.advance(2.0)
@@ -254,9 +257,9 @@ def test_a_code_lives_thirty_seconds(timed: Emulator, clock: FakeClock) -> None:
     assert (error.error, error.description) == ("invalid_grant", "The authorization code has expired")
 
 
-def test_a_replayed_answer_is_refused(foxy: Emulator) -> None:
-    """3P: the code "can only be used once"; the token that it gave stays good."""
-    given = answer(foxy)
+def test_a_replayed_response_is_refused(foxy: Emulator) -> None:
+    """3P: the code "can only be used once"; the token that it brought stays valid."""
+    given = authorization_response(foxy)
     token = client_of(foxy).fetch_token(given, state=STATE)
     error = refused(foxy, given)
 
@@ -269,14 +272,14 @@ def test_a_code_of_another_client_is_refused(foxy: Emulator) -> None:
     client_id, secret = foxy.register_client(client_id="FakeOther", client_secret="FakeOtherSecret")
     other = OAuthClient(client_id, secret, redirect_uri=foxy.redirect_uri, environment=foxy.environment)
     with pytest.raises(AuthorizationError) as caught:
-        other.fetch_token(answer(foxy), state=STATE)
+        other.fetch_token(authorization_response(foxy), state=STATE)
 
     assert caught.value.error == "invalid_grant"
 
 
 def test_a_code_that_was_cut_off_is_refused(foxy: Emulator) -> None:
-    """An answer whose code lost its end is a refused code."""
-    error = refused(foxy, answer(foxy, foxy.authorization_code()[:-1]))
+    """A code without its last character is refused."""
+    error = refused(foxy, authorization_response(foxy, foxy.authorization_code()[:-1]))
 
     assert error.error == "invalid_grant"
 
@@ -286,49 +289,49 @@ def test_another_redirect_uri_is_refused(foxy: Emulator) -> None:
     foxy.strict_redirect_uri = True
     client = client_of(foxy, redirect_uri=foxy.redirect_uri + "/")
     with pytest.raises(AuthorizationError, match="exactly what was registered") as caught:
-        client.fetch_token(answer(foxy), state=STATE)
+        client.fetch_token(authorization_response(foxy), state=STATE)
 
     assert caught.value.error == "redirect_uri_mismatch"
 
 
-def test_another_redirect_uri_is_refused_without_a_word_of_why(foxy: Emulator) -> None:
-    """RFC 6749, section 5.2: the description is optional; the error word stands in for it."""
+def test_another_redirect_uri_is_refused_without_a_description(foxy: Emulator) -> None:
+    """RFC 6749, section 5.2: the description is optional; the error code stands in for it."""
     foxy.fail(400, body={"error": "redirect_uri_mismatch"})
     with pytest.raises(AuthorizationError, match=r"^redirect_uri_mismatch; redirect_uri must be exactly") as caught:
-        client_of(foxy).fetch_token(answer(foxy), state=STATE)
+        client_of(foxy).fetch_token(authorization_response(foxy), state=STATE)
 
     assert caught.value.description is None
 
 
 def test_a_wrong_secret_is_a_matter_of_configuration(foxy: Emulator) -> None:
-    """A refused client is a `TokenRefusedError`: to start over would help nobody."""
+    """A refused client is a `TokenRefusedError`: starting over would not help."""
     client = OAuthClient(
         foxy.client_id, "FakeWrongSecret", redirect_uri=foxy.redirect_uri, environment=foxy.environment
     )
     with pytest.raises(TokenRefusedError) as caught:
-        client.fetch_token(answer(foxy), state=STATE)
+        client.fetch_token(authorization_response(foxy), state=STATE)
 
     assert (caught.value.error, caught.value.status) == ("invalid_client", 400)
 
 
-def test_a_lost_answer_is_not_asked_for_again(foxy: Emulator) -> None:
-    """R13: whether the code is spent is not known, so it is not sent twice."""
+def test_a_lost_response_is_not_requested_again(foxy: Emulator) -> None:
+    """R13: whether the code has been used is not known, so it is not sent twice."""
     foxy.drop(after=True)
     with pytest.raises(TokenUnavailableError) as caught:
-        client_of(foxy).fetch_token(answer(foxy), state=STATE)
+        client_of(foxy).fetch_token(authorization_response(foxy), state=STATE)
 
     assert len(foxy.token_calls) == 1
     assert "requests" in type(caught.value.__cause__).__module__
 
 
-# --- the whole way, with a browser ---------------------------------------------------------------------------------
+# --- the whole flow, with a browser ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scope", [STORE_FULL_ACCESS, USER_FULL_ACCESS])
 @pytest.mark.parametrize(
     "options", [{}, {"pkce": True}, {"send_redirect_uri": True}, {"pkce": True, "send_redirect_uri": True}], ids=repr
 )
-def test_from_the_link_to_the_first_call(foxy: Emulator, scope: str, options: dict[str, bool]) -> None:
+def test_from_the_link_to_the_first_request(foxy: Emulator, scope: str, options: dict[str, bool]) -> None:
     """3P: the user is forwarded, presses Allow, comes back, and the integration calls the API."""
     client = client_of(foxy)
     request = client.authorization_request(scope, **options)
@@ -378,14 +381,14 @@ def test_a_token_is_refreshed_by_hand(foxy: Emulator) -> None:
     old = foxy.grant()
     new = client_of(foxy).refresh_token(old)
 
-    assert only(foxy.token_calls).form == {"grant_type": "refresh_token", "refresh_token": old.refresh_token}
+    assert the_only(foxy.token_calls).form == {"grant_type": "refresh_token", "refresh_token": old.refresh_token}
     assert foxy.is_live(new.access_token)
     assert new.access_token != old.access_token
     assert (new.refresh_token, new.scope) == (old.refresh_token, old.scope)
 
 
-def test_refreshing_by_hand_keeps_what_the_answer_leaves_out(foxy: Emulator) -> None:
-    """R10: an answer without refresh token or scope leaves those as they were."""
+def test_refreshing_by_hand_keeps_what_the_response_leaves_out(foxy: Emulator) -> None:
+    """R10: a response without refresh token or scope leaves those as they were."""
     foxy.omit_refresh_token, foxy.token_fields = True, {"scope": ...}
     old = foxy.grant()
     new = client_of(foxy).refresh_token(old)
@@ -401,7 +404,7 @@ def test_refreshing_by_hand_takes_a_rotated_token(foxy: Emulator) -> None:
     assert new.refresh_token == foxy.current_refresh_token
 
 
-def test_a_grant_that_is_gone_asks_for_a_login(foxy: Emulator) -> None:
+def test_a_revoked_grant_requires_a_login(foxy: Emulator) -> None:
     """An `invalid_grant` means: authorize again."""
     token = foxy.grant()
     foxy.revoke_refresh_tokens()
@@ -409,16 +412,16 @@ def test_a_grant_that_is_gone_asks_for_a_login(foxy: Emulator) -> None:
         client_of(foxy).refresh_token(token)
 
 
-def test_a_token_without_a_refresh_token_asks_for_a_login(foxy: Emulator) -> None:
-    """What cannot be refreshed is told without a call."""
+def test_a_token_without_a_refresh_token_requires_a_login(foxy: Emulator) -> None:
+    """A token that cannot be refreshed is an error without a request."""
     with pytest.raises(LoginRequiredError, match="authorize again"):
         client_of(foxy).refresh_token(Token("FakeAccess"))
 
     assert foxy.calls == []
 
 
-def test_token_calls_in_trouble_are_repeated_where_that_is_safe(foxy: Emulator) -> None:
-    """R13: a 503 is turned away unprocessed, so the call is made again; the caller sees nothing of it."""
+def test_token_requests_are_repeated_where_that_is_safe(foxy: Emulator) -> None:
+    """R13: what a 503 turned away was not processed, so the request is made again; the caller sees nothing of it."""
     foxy.fail(503)
     new = client_of(foxy).refresh_token(foxy.grant())
 
@@ -433,7 +436,7 @@ def test_a_client_gets_a_token_for_itself(foxy: Emulator) -> None:
     """TERM: client_full_access "allows interaction with a single OAuth Client"; it has no refresh token."""
     token = client_of(foxy).client_credentials()
 
-    assert only(foxy.token_calls).form == {"grant_type": "client_credentials", "scope": "client_full_access"}
+    assert the_only(foxy.token_calls).form == {"grant_type": "client_credentials", "scope": "client_full_access"}
     assert token.scopes == {"client_full_access"}
     assert token.refresh_token is None
 
@@ -446,14 +449,14 @@ def test_a_scope_that_the_client_may_not_have(foxy: Emulator) -> None:
     assert caught.value.error == "invalid_scope"
 
 
-def test_the_clients_own_auth_asks_once(foxy: Emulator) -> None:
+def test_the_clients_own_auth_makes_one_token_request(foxy: Emulator) -> None:
     """`from_client_credentials` gets a token with the first request, and keeps it."""
     kept: list[Token] = []
     auth = FoxyAuth.from_client_credentials(client_of(foxy), on_token=kept.append)
     homes = [requests.get(foxy.url, auth=auth, timeout=10).json() for _ in range(3)]
 
     assert all("fx:client" in home["_links"] for home in homes)
-    assert only(foxy.token_calls).form["grant_type"] == "client_credentials"
+    assert the_only(foxy.token_calls).form["grant_type"] == "client_credentials"
     assert kept == [auth.token]
 
 
@@ -464,8 +467,8 @@ def as_expired(token: Token) -> Token:
 
 
 @pytest.mark.parametrize("send", [requests.get, httpx.get], ids=["requests", "httpx"])
-def test_the_clients_own_auth_asks_anew_on_expiry(foxy: Emulator, send: Callable[..., Any]) -> None:
-    """Where others refresh, it asks anew: before the request, once the clock says so."""
+def test_the_clients_own_auth_gets_another_token_on_expiry(foxy: Emulator, send: Callable[..., Any]) -> None:
+    """Where others refresh, it gets another token: before a request, when the clock says so."""
     client = client_of(foxy)
     token = as_expired(client.client_credentials())
     foxy.expire_access_tokens()
@@ -477,8 +480,8 @@ def test_the_clients_own_auth_asks_anew_on_expiry(foxy: Emulator, send: Callable
     assert [call.status for call in foxy.api_calls] == [200]
 
 
-def test_the_clients_own_auth_asks_anew_by_hand(foxy: Emulator) -> None:
-    """Where others refresh, it asks anew: when it is told to."""
+def test_the_clients_own_auth_gets_another_token_by_hand(foxy: Emulator) -> None:
+    """Where others refresh, it gets another token: when told to."""
     auth = FoxyAuth.from_client_credentials(client_of(foxy))
     first = auth.get_token()
     second = auth.refresh()
@@ -488,8 +491,8 @@ def test_the_clients_own_auth_asks_anew_by_hand(foxy: Emulator) -> None:
 
 
 @pytest.mark.parametrize("send", [requests.get, httpx.get], ids=["requests", "httpx"])
-def test_the_clients_own_auth_asks_anew_on_a_401(foxy: Emulator, send: Callable[..., Any]) -> None:
-    """Where others refresh, it asks anew: after a 401, and then the request is made again."""
+def test_the_clients_own_auth_gets_another_token_on_a_401(foxy: Emulator, send: Callable[..., Any]) -> None:
+    """Where others refresh, it gets another token: after a 401, and then the request is made again."""
     auth = FoxyAuth.from_client_credentials(client_of(foxy))
     auth.get_token()
     foxy.revoke_access_tokens()
@@ -500,12 +503,12 @@ def test_the_clients_own_auth_asks_anew_on_a_401(foxy: Emulator, send: Callable[
     assert [call.status for call in foxy.api_calls] == [401, 200]
 
 
-# --- async ---------------------------------------------------------------------------------------------------------
+# --- async versions ------------------------------------------------------------------------------------------------
 
 
-def twins(foxy: Emulator) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Return every coroutine that makes a token call."""
-    client, given, token = client_of(foxy), answer(foxy), foxy.grant()
+def async_versions(foxy: Emulator) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Return every coroutine function that makes a token request."""
+    client, given, token = client_of(foxy), authorization_response(foxy), foxy.grant()
     auth = client.auth(as_expired(token))
     return {
         "afetch_token": lambda: client.afetch_token(given, state=STATE),
@@ -518,7 +521,7 @@ def twins(foxy: Emulator) -> dict[str, Callable[[], Awaitable[object]]]:
     }
 
 
-TWINS = [
+ASYNC_VERSIONS = [
     "afetch_token",
     "arefresh_token",
     "aclient_credentials",
@@ -529,10 +532,10 @@ TWINS = [
 ]
 
 
-@pytest.mark.parametrize("name", TWINS)
-async def test_async_twins_never_block_the_loop(foxy: Emulator, name: str) -> None:
+@pytest.mark.parametrize("name", ASYNC_VERSIONS)
+async def test_async_versions_never_block_the_loop(foxy: Emulator, name: str) -> None:
     """While the provider takes its time, the event loop does other things, on asyncio and on trio."""
-    call = twins(foxy)[name]
+    call = async_versions(foxy)[name]
     brought: list[object] = []
 
     async def bring() -> None:
@@ -546,19 +549,19 @@ async def test_async_twins_never_block_the_loop(foxy: Emulator, name: str) -> No
             latch.release()
 
     assert (before, len(brought)) == ([], 1)
-    assert only(foxy.token_calls).status == 200
+    assert the_only(foxy.token_calls).status == 200
 
 
-def test_async_twins_have_names_of_their_own() -> None:
-    """A twin shows itself by its own name, and a pickle brings back the twin, not the original."""
-    twins = [acreate_user, OAuthClient.afetch_token]
+def test_async_versions_have_names_of_their_own() -> None:
+    """An async version has its own name, and a pickle brings back the async version, not the original."""
+    versions = [acreate_user, OAuthClient.afetch_token]
 
-    assert [twin.__qualname__ for twin in twins] == ["acreate_user", "OAuthClient.afetch_token"]
-    assert [pickle.loads(pickle.dumps(twin)) for twin in twins] == twins  # noqa: S301 - our own
+    assert [version.__qualname__ for version in versions] == ["acreate_user", "OAuthClient.afetch_token"]
+    assert [pickle.loads(pickle.dumps(version)) for version in versions] == versions  # noqa: S301 - our own
 
 
-async def test_async_twins_raise_what_their_originals_raise(foxy: Emulator) -> None:
-    """A twin's errors are the original's."""
+async def test_async_versions_raise_the_same_errors(foxy: Emulator) -> None:
+    """An async version raises what the original raises."""
     client = client_of(foxy)
     with pytest.raises(AuthorizationError) as caught:
         await client.afetch_token({"error": "access_denied", "state": STATE}, state=STATE)
@@ -570,7 +573,7 @@ async def test_async_twins_raise_what_their_originals_raise(foxy: Emulator) -> N
     assert caught.value.error == "access_denied"
 
 
-async def test_a_cancelled_twin_ends_at_once(foxy: Emulator) -> None:
+async def test_a_cancelled_task_ends_at_once(foxy: Emulator) -> None:
     """R9: a task that is cancelled while the provider takes its time does not wait for it."""
     client = client_of(foxy)
     with foxy.hold() as latch:
@@ -582,8 +585,22 @@ async def test_a_cancelled_twin_ends_at_once(foxy: Emulator) -> None:
     assert group.cancel_scope.cancelled_caught
 
 
+async def test_an_exchange_returns_when_on_token_has_the_token(foxy: Emulator) -> None:
+    """R19: so does its async version; who gets a token knows that it has been delivered."""
+    kept: list[Token] = []
+
+    async def keep(token: Token) -> None:
+        await anyio.sleep(0.05)
+        kept.append(token)
+
+    client, response = client_of(foxy), authorization_response(foxy)
+    token = await client.afetch_token(response, state=STATE, on_token=keep)
+
+    assert kept == [token]
+
+
 async def test_a_cancelled_exchange_does_not_lose_the_token(foxy: Emulator) -> None:
-    """R9: a code serves once, so what it brings reaches `on_token` though nobody waits any more."""
+    """R9: a code can be used once, so its token reaches `on_token` though nobody waits any more."""
     kept: list[Token] = []
     arrived = threading.Event()
 
@@ -591,7 +608,7 @@ async def test_a_cancelled_exchange_does_not_lose_the_token(foxy: Emulator) -> N
         kept.append(token)
         arrived.set()
 
-    client, response = client_of(foxy), answer(foxy)
+    client, response = client_of(foxy), authorization_response(foxy)
     with foxy.hold() as latch:
         async with anyio.create_task_group() as group:
             group.start_soon(partial(client.afetch_token, response, state=STATE, on_token=keep))
@@ -602,8 +619,8 @@ async def test_a_cancelled_exchange_does_not_lose_the_token(foxy: Emulator) -> N
     assert [foxy.is_live(token.access_token) for token in kept] == [True]
 
 
-async def test_the_whole_way_in_async_code(foxy: Emulator) -> None:
-    """From the callback to the first call of an `httpx.AsyncClient`, with an async `on_token`."""
+async def test_the_whole_flow_in_async_code(foxy: Emulator) -> None:
+    """From the authorization response to requests of an `httpx.AsyncClient`, with an async `on_token`."""
     kept: list[Token] = []
 
     async def keep(token: Token) -> None:
@@ -611,7 +628,7 @@ async def test_the_whole_way_in_async_code(foxy: Emulator) -> None:
         kept.append(token)
 
     client = client_of(foxy)
-    token = await client.afetch_token(answer(foxy), state=STATE)
+    token = await client.afetch_token(authorization_response(foxy), state=STATE)
     auth = client.auth(token, on_token=keep)
     async with httpx.AsyncClient(auth=auth) as http:
         first = await http.get(foxy.store_url)
@@ -626,7 +643,7 @@ async def test_the_whole_way_in_async_code(foxy: Emulator) -> None:
 # --- and then ------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_token_is_handed_over_at_once(foxy: Emulator) -> None:
+def test_the_first_token_is_delivered_at_once(foxy: Emulator) -> None:
     """A token that a flow has brought reaches `on_token` before anything else can go wrong."""
     kept: list[Token] = []
     token = foxy.grant()
@@ -644,11 +661,14 @@ def test_the_auth_goes_on_with_the_clients_settings(foxy: Emulator) -> None:
         headers = auth.headers()
 
     assert headers["FOXY-API-VERSION"] == "2"
-    assert (only(foxy.token_calls).headers["X-Own"], only(foxy.token_calls).headers["FOXY-API-VERSION"]) == ("yes", "2")
-    assert auth._timeout == 3
+    assert (the_only(foxy.token_calls).headers["X-Own"], the_only(foxy.token_calls).headers["FOXY-API-VERSION"]) == (
+        "yes",
+        "2",
+    )
+    assert endpoint_of(auth).timeout == 3
 
 
-def test_a_failing_hand_over_is_told_when_it_matters(foxy: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_first_delivery_is_told_by_flush(foxy: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     """R19: a callback that fails does not cost the token: it is logged, `flush` raises, and offers it again."""
     full = [True]
     kept: list[Token] = []
@@ -683,16 +703,20 @@ def test_going_on_with_what_a_store_holds(foxy: Emulator) -> None:
 
 
 class ShopAuth(FoxyAuth):
-    """Somebody's own, with a little more."""
+    """A subclass with an attribute of its own."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.shop = "shop"
 
 
-def test_a_subclass_stays_one(foxy: Emulator) -> None:
-    """Whatever makes an auth object of a subclass makes one of that subclass, for another grant too."""
+def test_a_subclass_is_made_by_its_own_init(foxy: Emulator) -> None:
+    """A subclass makes its own objects by its own `__init__`; another grant's object is a plain `FoxyAuth`."""
     auth = ShopAuth.from_client_credentials(client_of(foxy))
     token = foxy.grant()
     other = auth.for_token(token)
 
-    assert (type(auth), type(other), other.get_token()) == (ShopAuth, ShopAuth, token)
+    assert (type(auth), auth.shop, type(other), other.get_token()) == (ShopAuth, "shop", FoxyAuth, token)
 
 
 # --- one library at a time -----------------------------------------------------------------------------------------
@@ -750,7 +774,7 @@ def test_every_flow_with_one_library_alone(foxy: Emulator, library: str) -> None
         pytest.param({"redirect_uri": "https://a.example/#b"}, "exactly as registered", id="fragment"),
         pytest.param({"redirect_uri": "https://a.example https://b.example"}, "exactly as reg", id="two redirect URIs"),
         pytest.param({"environment": "https://api.foxycart.com"}, "environment takes", id="environment"),
-        pytest.param({"client_auth_method": "none"}, "client_auth_method takes", id="way of authentication"),
+        pytest.param({"client_auth_method": "none"}, "client_auth_method takes", id="client_auth_method"),
         pytest.param({"api_version": 1}, "api_version takes", id="version"),
         pytest.param({"timeout": 0}, "timeout takes", id="no time"),
         pytest.param({"timeout": None}, "timeout takes", id="no timeout"),
@@ -759,7 +783,7 @@ def test_every_flow_with_one_library_alone(foxy: Emulator, library: str) -> None
     ],
 )
 def test_wrong_arguments_are_told_at_once(options: dict[str, Any], message: str) -> None:
-    """R24: wrong use fails where it happens, and says what to do."""
+    """R24: wrong use fails at once, and the error says what to do."""
     arguments: dict[str, Any] = {"client_id": "id", "client_secret": "FakeSecret", **options}
     with pytest.raises((TypeError, ValueError), match=message) as caught:
         OAuthClient(**arguments)
@@ -809,10 +833,10 @@ def test_the_pages_sample_token_signs_as_printed() -> None:
 
 
 def test_no_repr_shows_a_secret(foxy: Emulator) -> None:
-    """R23: the repr of a client, its settings, its tokens and its auth objects names no secret."""
+    """R23: the repr of a client, its attributes, its tokens and its auth objects shows no secret."""
     client = client_of(foxy)
     token = foxy.grant()
-    shown = [client, client.settings, client.settings.client, token, client.auth(token)]
+    shown = [client, vars(client), token, client.auth(token)]
     secrets = [foxy.client_secret, token.access_token, token.refresh_token or ""]
 
     assert repr(client) == f"<OAuthClient {foxy.client_id} for {foxy.url}>"
@@ -820,7 +844,7 @@ def test_no_repr_shows_a_secret(foxy: Emulator) -> None:
 
 
 def test_an_auth_object_shows_no_attributes(foxy: Emulator) -> None:
-    """R23: An auth object has methods and `token`, and no attribute by which one would come upon the secret."""
+    """R23: an auth object has no public attribute that holds the secret."""
     auth = client_of(foxy).auth(foxy.grant())
 
     assert [name for name in vars(auth) if not name.startswith("_")] == []
@@ -831,7 +855,7 @@ def test_no_log_and_no_error_tells_a_secret(
     foxy: Emulator, caplog: pytest.LogCaptureFixture, http: Callable[[], Any]
 ) -> None:
     """R23: with every logger at DEBUG, going well or badly, no flow tells a secret."""
-    given, token = answer(foxy), foxy.grant()
+    given, token = authorization_response(foxy), foxy.grant()
     told: list[str] = []
     with caplog.at_level(logging.DEBUG), http() as library:
         client = client_of(foxy, http=library)
@@ -857,14 +881,14 @@ def test_no_log_and_no_error_tells_a_secret(
 
 
 @pytest.fixture
-def stranger(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stranger]:
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthlibProvider]:
     """Give an OAuth provider that is not ours."""
-    with Stranger(monkeypatch) as stranger:
-        yield stranger
+    with AuthlibProvider(monkeypatch) as provider:
+        yield provider
 
 
-def granted(stranger: Stranger, client: OAuthClient) -> Token:
-    """Go the whole way at the stranger's: the link, the consent, the exchange."""
+def grant_of(provider: AuthlibProvider, client: OAuthClient) -> Token:
+    """Go through the whole flow at the other provider: the link, the consent, the exchange."""
     request = client.authorization_request(SCOPE, pkce=True, send_redirect_uri=True)
     with Browser() as browser:
         callback = browser.decide(request.url)
@@ -873,37 +897,39 @@ def granted(stranger: Stranger, client: OAuthClient) -> Token:
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
-def test_another_server_goes_the_same_way(stranger: Stranger, method: str) -> None:
-    """RFC 6749: what we say is understood by an authorization server that we did not write, by either client auth."""
-    client = stranger.client(client_auth_method=method)
-    token = granted(stranger, client)
-    answer = requests.get(client.environment.api, auth=client.auth(token), timeout=10)
+def test_another_server_goes_through_the_same_flow(provider: AuthlibProvider, method: str) -> None:
+    """RFC 6749: an authorization server that we did not write understands us, with either client authentication."""
+    client = provider.client(client_auth_method=method)
+    token = grant_of(provider, client)
+    response = requests.get(client.environment.api, auth=client.auth(token), timeout=10)
 
-    assert (answer.status_code, answer.json()) == (200, {"welcome": True})
+    assert (response.status_code, response.json()) == (200, {"welcome": True})
     assert token.refresh_token
     assert token.scopes == {SCOPE}
 
 
 @pytest.mark.parametrize("send", [requests.get, httpx.get, httpx2.get], ids=["requests", "httpx", "httpx2"])
-def test_another_servers_rotating_refresh_tokens_are_followed(stranger: Stranger, send: Callable[..., Any]) -> None:
-    """R10: with a server whose refresh tokens serve once, each of three refreshes presents the newest, and keeps it."""
-    client = stranger.client()
+def test_another_servers_rotating_refresh_tokens_are_followed(
+    provider: AuthlibProvider, send: Callable[..., Any]
+) -> None:
+    """R10: where refresh tokens are rotated, each of three refreshes sends the newest, and keeps the next."""
+    client = provider.client()
     kept: list[Token] = []
-    auth = client.auth(granted(stranger, client), on_token=kept.append)
+    auth = client.auth(grant_of(provider, client), on_token=kept.append)
     statuses = []
     for _ in range(3):
-        stranger.revoke_access_tokens()
+        provider.revoke_access_tokens()
         statuses.append(send(client.environment.api, auth=auth).status_code)
 
     assert statuses == [200, 200, 200]
-    assert stranger.refreshes == [token.refresh_token for token in kept[:-1]]
+    assert provider.refreshes == [token.refresh_token for token in kept[:-1]]
     assert len({token.refresh_token for token in kept}) == 4
 
 
-def test_another_servers_spent_refresh_token_asks_for_a_login(stranger: Stranger) -> None:
+def test_another_servers_used_refresh_token_requires_a_login(provider: AuthlibProvider) -> None:
     """RFC 6749, section 5.2: its `invalid_grant` means the same."""
-    client = stranger.client()
-    first = granted(stranger, client)
+    client = provider.client()
+    first = grant_of(provider, client)
     second = client.refresh_token(first)
     with pytest.raises(LoginRequiredError):
         client.refresh_token(first)
@@ -911,16 +937,16 @@ def test_another_servers_spent_refresh_token_asks_for_a_login(stranger: Stranger
     assert client.refresh_token(second).access_token
 
 
-def test_another_servers_refusals_are_understood(stranger: Stranger) -> None:
+def test_another_servers_refusals_are_understood(provider: AuthlibProvider) -> None:
     """RFC 6749, section 5.2: an `invalid_client` with 401, and a code presented twice."""
-    client = stranger.client()
+    client = provider.client()
     request = client.authorization_request(SCOPE, pkce=True, send_redirect_uri=True)
     with Browser() as browser:
         callback = browser.decide(request.url)
     client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
     with pytest.raises(AuthorizationError) as spent:
         client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
-    wrong = OAuthClient("stranger-client", "FakeWrong", environment=client.environment)
+    wrong = OAuthClient("other-provider-client", "FakeWrong", environment=client.environment)
     with pytest.raises(TokenRefusedError) as refused:
         wrong.refresh_token(Token("FakeAccess", refresh_token="FakeRefresh"))
 
@@ -928,9 +954,9 @@ def test_another_servers_refusals_are_understood(stranger: Stranger) -> None:
     assert (refused.value.error, refused.value.status) == ("invalid_client", 401)
 
 
-def test_another_servers_denial_is_understood(stranger: Stranger) -> None:
-    """RFC 6749, section 4.1.2.1: its own words for a denial lead to the same action."""
-    client = stranger.client()
+def test_another_servers_denial_is_understood(provider: AuthlibProvider) -> None:
+    """RFC 6749, section 4.1.2.1: its own description of a denial leads to the same advice."""
+    client = provider.client()
     request = client.authorization_request(SCOPE, pkce=True)
     with Browser() as browser:
         callback = browser.decide(request.url, "deny")
@@ -940,9 +966,9 @@ def test_another_servers_denial_is_understood(stranger: Stranger) -> None:
     assert caught.value.error == "access_denied"
 
 
-def test_another_server_gives_the_client_its_own_token(stranger: Stranger) -> None:
+def test_another_server_gives_the_client_its_own_token(provider: AuthlibProvider) -> None:
     """RFC 6749, section 4.4: client credentials work elsewhere too."""
-    token = stranger.client().client_credentials(CLIENT_FULL_ACCESS)
+    token = provider.client().client_credentials(CLIENT_FULL_ACCESS)
 
     assert token.scopes == {CLIENT_FULL_ACCESS}
     assert token.refresh_token is None

@@ -1,4 +1,4 @@
-"""`FoxyAuth.from_env`: a grant from the variables of the provider's own SDK."""
+"""`FoxyAuth.from_env`: a grant from the environment variables of the provider's own SDK."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def variables_of(foxy: Emulator, refresh_token: str | None) -> dict[str, str]:
-    """Write the variables as a shell would have them, blanks and all."""
+    """Return the variables as a shell may set them, with whitespace."""
     return {
         "FOXY_API_CLIENT_ID": foxy.client_id,
         "FOXY_API_CLIENT_SECRET": f" {foxy.client_secret}\n",
@@ -25,45 +25,44 @@ def variables_of(foxy: Emulator, refresh_token: str | None) -> dict[str, str]:
     }
 
 
-def test_the_variables_are_all_it_takes(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_are_enough(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """A grant is taken from the process's environment, or from a mapping."""
     variables = variables_of(foxy, foxy.grant().refresh_token)
-    given = FoxyAuth.from_env(variables).get_token()
+    FoxyAuth.from_env(variables).get_token()
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    found = FoxyAuth.from_env().get_token()
+    FoxyAuth.from_env().get_token()
 
     assert [call.status for call in foxy.token_calls] == [200, 200]
-    assert given != found
 
 
-def test_a_rotated_token_counts_instead_of_the_variable(foxy: Emulator) -> None:
-    """A program that starts again with the token that it kept goes on, though the variable has the first one still."""
+def test_a_saved_token_takes_precedence(foxy: Emulator) -> None:
+    """R10: The refresh token of a saved token is used, and not that of the variable, which was rotated since."""
     foxy.rotate_refresh_tokens = True
-    kept: list[Token] = []
+    saved: list[Token] = []
     variables = variables_of(foxy, foxy.grant().refresh_token)
-    FoxyAuth.from_env(variables, on_token=kept.append).get_token()
-    FoxyAuth.from_env(variables, token=kept[0]).refresh()
+    FoxyAuth.from_env(variables, on_token=saved.append).get_token()
+    FoxyAuth.from_env(variables, token=saved[0]).refresh()
 
     assert [call.form["refresh_token"] for call in foxy.token_calls] == [
         variables["FOXY_API_REFRESH_TOKEN"],
-        kept[0].refresh_token,
+        saved[0].refresh_token,
     ]
 
 
-def test_a_token_without_a_refresh_token_leaves_it_to_the_variable(foxy: Emulator) -> None:
-    """A token that has none of its own is refreshed by the variable's."""
+def test_a_saved_token_without_a_refresh_token(foxy: Emulator) -> None:
+    """A saved token that has no refresh token is refreshed with that of the variable."""
     variables = variables_of(foxy, foxy.grant().refresh_token)
-    FoxyAuth.from_env(variables, token=Token("made-up")).refresh()
+    FoxyAuth.from_env(variables, token=Token("fake-access")).refresh()
 
     assert [call.status for call in foxy.token_calls] == [200]
 
 
-@pytest.mark.parametrize("held", ["token", "store"])
-def test_a_token_or_a_store_stands_in_for_the_variable(foxy: Emulator, held: str) -> None:
-    """Whoever has a token, or a store that holds one, needs no refresh token in a variable."""
+@pytest.mark.parametrize("source", ["token", "store"])
+def test_a_token_or_a_store_instead_of_the_variable(foxy: Emulator, source: str) -> None:
+    """With a token, or a store that has one, no variable with a refresh token is needed."""
     token = foxy.grant()
-    options: dict[str, Any] = {"token": token} if held == "token" else {"store": MemoryStore(token)}
+    options: dict[str, Any] = {"token": token} if source == "token" else {"store": MemoryStore(token)}
 
     assert FoxyAuth.from_env(variables_of(foxy, None), **options).get_token() == token
 
@@ -72,7 +71,7 @@ GOOD = {"FOXY_API_CLIENT_ID": "i", "FOXY_API_CLIENT_SECRET": "FakeSecret", "FOXY
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"FOXY_API_CLIENT_ID": ""}, "FOXY_API_CLIENT_ID$"),
         ({"FOXY_API_CLIENT_ID": " ", "FOXY_API_REFRESH_TOKEN": ""}, "FOXY_API_CLIENT_ID and FOXY_API_REFRESH_TOKEN$"),
@@ -80,9 +79,9 @@ GOOD = {"FOXY_API_CLIENT_ID": "i", "FOXY_API_CLIENT_SECRET": "FakeSecret", "FOXY
         ({"FOXY_API_URL": "api.foxycart.com"}, "^FOXY_API_URL: "),
     ],
 )
-def test_a_wrong_variable_is_named(wrong: Mapping[str, str], told: str) -> None:
+def test_a_wrong_variable_is_named(wrong: Mapping[str, str], message: str) -> None:
     """R24: An error names each variable that is to be set, or set right."""
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         FoxyAuth.from_env({**GOOD, **wrong})
 
 
@@ -90,8 +89,6 @@ def test_a_wrong_variable_is_named(wrong: Mapping[str, str], told: str) -> None:
     ("url", "environment"),
     [("", PRODUCTION), ("https://api.foxycart.com/", PRODUCTION), ("https://api.foxy.io", FOXY_IO)],
 )
-def test_the_address_stands_for_one_of_the_providers(url: str, environment: Any) -> None:
-    """Each of the provider's own addresses stands for the whole environment; without one it is PRODUCTION."""
-    auth = FoxyAuth.from_env({**GOOD, "FOXY_API_URL": url})
-
-    assert auth._environment == environment
+def test_the_url_selects_an_environment(url: str, environment: Any) -> None:
+    """The URL of one of the provider's API homes selects its environment; the default is PRODUCTION."""
+    assert FoxyAuth.from_env({**GOOD, "FOXY_API_URL": url}).environment == environment

@@ -1,4 +1,4 @@
-"""What somebody gets who installs the package and follows its README."""
+"""What users get who install the package and follow its README."""
 
 from __future__ import annotations
 
@@ -32,27 +32,20 @@ MAKE_AUTH = 'auth = foxy_auth.FoxyAuth(client_id="id", client_secret="secret", r
 
 
 def python(*lines: str) -> str:
-    """Run a program of its own and give what it prints; its errors fail the test."""
+    """Run a program in another process and return what it prints; its errors fail the test."""
     program = [sys.executable, "-W", "error", "-c", "\n".join(lines)]
     return subprocess.run(program, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
 
 
-def test_public_names_are_sorted() -> None:
-    """`__all__` reads like ruff sorts it: constants, classes, functions."""
-    names = foxy_auth.__all__
-
-    assert sorted(names, key=lambda name: (not name.isupper(), name)) == names
-
-
 def test_public_names_exist() -> None:
-    """Each public name can be had, and `dir` tells it."""
+    """Each public name can be imported, and `dir` lists it."""
     missing = [name for name in foxy_auth.__all__ if not hasattr(foxy_auth, name) or name not in dir(foxy_auth)]
 
     assert missing == []
 
 
 def test_public_names_are_complete() -> None:
-    """What type checkers see is what is public, and every error is."""
+    """What type checkers see is what is public, and every error class is."""
     tree = ast.parse(inspect.getsource(foxy_auth))
     guarded = [node.body for node in tree.body if isinstance(node, ast.If)]
     seen = {name.name for body in guarded for node in body if isinstance(node, ast.ImportFrom) for name in node.names}
@@ -63,7 +56,7 @@ def test_public_names_are_complete() -> None:
 
 
 def test_public_names_are_type_checked() -> None:
-    """Each public name is used in the file that the type checkers judge."""
+    """Each public name is used in the file for the type checkers."""
     tree = ast.parse((TOP / "tests/typing/api.py").read_text(encoding="utf-8"))
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
@@ -76,8 +69,8 @@ def test_unknown_name() -> None:
         getattr(foxy_auth, "Nothing")  # noqa: B009 - as attribute, type checkers refuse it
 
 
-def test_version_is_the_changelog_s() -> None:
-    """The newest entry of the changelog is about the version that is installed."""
+def test_version_is_the_changelogs() -> None:
+    """The newest entry of the changelog is that of the installed version."""
     headings = re.findall(r"^## \[(.+?)\]", (TOP / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert version("foxy_auth") == headings[0] == foxy_auth.__version__
@@ -89,7 +82,7 @@ def test_import_loads_nothing_heavy() -> None:
 
 
 def test_construction_loads_no_authlib() -> None:
-    """Authlib and cryptography wait for the first token call."""
+    """Authlib and cryptography are loaded with the first token request."""
     loaded = python("import sys, foxy_auth", MAKE_AUTH, "print(*{'authlib', 'cryptography'} & set(sys.modules))")
 
     assert loaded == ""
@@ -113,7 +106,7 @@ def test_no_client_installed() -> None:
 
 @pytest.mark.parametrize("client", ["requests", "httpx", "httpx2"])
 def test_one_client_installed(client: str) -> None:
-    """One client library is enough, whichever it is, and no other is missed."""
+    """One client library is enough, whichever it is."""
     others = [name for name in CLIENTS if name != client]
     made = python(
         "import sys", f"sys.modules |= dict.fromkeys({others})", "import foxy_auth", MAKE_AUTH, "print(bool(auth))"
@@ -123,7 +116,7 @@ def test_one_client_installed(client: str) -> None:
 
 
 def test_the_extras_that_the_login_needs() -> None:
-    """With nothing but the extras that the README names beside it, the login comes as far as to wait for an answer."""
+    """With only the extras that the README names for it, the login gets as far as waiting for a response."""
     named = re.search(r"`foxy-auth login .*?` \(extras? (.*?)\)", (TOP / "README.md").read_text(encoding="utf-8"))
     assert named
     extras = re.findall("`(.*?)`", named[1])
@@ -142,7 +135,7 @@ def test_the_extras_that_the_login_needs() -> None:
 
 @pytest.fixture
 def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
-    """Make the emulator what a reader of the README has: the default environment."""
+    """Make the emulator the default environment."""
     for kind in (FoxyAuth, OAuthClient):
         monkeypatch.setitem(kind.__init__.__kwdefaults__ or {}, "environment", foxy.environment)
     monkeypatch.chdir(tmp_path)
@@ -151,11 +144,11 @@ def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
 
 
 def test_readme(reader: Emulator) -> None:
-    """The README's examples run, one after the other, as they stand but for credentials and address."""
+    """The README's examples run one after the other, with only credentials and address replaced."""
     text = (TOP / "README.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
     for block in re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-        source = "\n" * text.count("\n", 0, block.start(1)) + as_its_reader(block[1], reader)
+        source = "\n" * text.count("\n", 0, block.start(1)) + filled_in(block[1], reader)
         code = compile(source, "README.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if code.co_flags & inspect.CO_COROUTINE:
             asyncio.run(eval(code, names))  # noqa: S307 - our own README
@@ -164,8 +157,8 @@ def test_readme(reader: Emulator) -> None:
     check_first_token(reader, names["begin"], names["callback"])
 
 
-def test_the_readme_names_what_there_is() -> None:
-    """Each method of an auth object and of a client stands in the README or the recipes, and so does each function."""
+def test_the_readme_names_every_method() -> None:
+    """The README or the recipes name each method of an auth object and of a client, and each function."""
     pages = "".join((TOP / page).read_text(encoding="utf-8") for page in ("README.md", ".github/RECIPES.md"))
     functions = [name for name in foxy_auth.__all__ if inspect.isfunction(getattr(foxy_auth, name))]
     methods = [name for kind in (FoxyAuth, OAuthClient) for name, _ in inspect.getmembers(kind, inspect.isroutine)]
@@ -175,7 +168,7 @@ def test_the_readme_names_what_there_is() -> None:
 
 
 def check_first_token(foxy: Emulator, begin: Any, callback: Any) -> None:
-    """Bring a user's token by the README's two functions for a web application."""
+    """Get a user's token by the README's two functions for a web application."""
     session: dict[str, str] = {}
     auth = callback(foxy.authorize(begin(session), store=2), session)
 
@@ -183,8 +176,8 @@ def check_first_token(foxy: Emulator, begin: Any, callback: Any) -> None:
     assert requests.get(f"{foxy.url}/stores/2", auth=auth, timeout=20).ok
 
 
-def as_its_reader(source: str, foxy: Emulator) -> str:
-    """Fill in what the README leaves to its reader."""
+def filled_in(source: str, foxy: Emulator) -> str:
+    """Fill in credentials and address."""
     filled = source.replace('"client_…"', repr(foxy.client_id))
     filled = filled.replace('client_secret="…"', f"client_secret={foxy.client_secret!r}")
     filled = filled.replace('"…"', repr(foxy.grant().refresh_token))

@@ -1,20 +1,15 @@
-"""The recipes: the page's code runs as it stands, and the three applications are used over HTTP."""
+"""The recipes: the code of the page runs as it is printed."""
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import subprocess
-import sys
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from browser import PATIENCE, Browser
+from support.browser import DEADLINE, Browser
 
 from foxy_auth import FoxyAuth, LoginRequiredError, OAuthClient, register_client
 from foxy_auth.stores import FileStore
@@ -22,32 +17,28 @@ from foxy_auth.stores import FileStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from foxy_auth import Token
     from foxy_auth.emulator import Emulator
 
 TOP = Path(__file__).parent.parent
 PAGE = TOP / ".github/RECIPES.md"
-APPS = ["flask", "django", "fastapi"]
-
-# --- the page ------------------------------------------------------------------------------------------------------
 
 
 class Reader:
     """
-    Follows the page: runs its code, section by section, with what the page leaves to its reader filled in.
+    Runs the code of the page, section by section, with a client's credentials filled in.
 
     Attributes:
-        names: What the code has defined.
+        names: What the code has defined so far.
     """
 
     def __init__(self, foxy: Emulator) -> None:
-        """Read at *foxy*, which stands in for the provider."""
+        """Run it against *foxy*."""
         self.names: dict[str, Any] = {}
         self._foxy = foxy
         self._text = PAGE.read_text(encoding="utf-8")
 
     def run(self, heading: str) -> dict[str, Any]:
-        """Run the code of a section, and return what is defined by then."""
+        """Run the code of a section, and return all names that are defined."""
         start = self._text.index(f"\n## {heading}\n")
         end = (self._text + "\n## ").index("\n## ", start + 1)
         blocks = list(re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE).finditer(self._text, start, end))
@@ -58,7 +49,7 @@ class Reader:
         return self.names
 
     def connect(self, browser: Browser) -> str:
-        """Be a user who connects a store: through the page's own two functions."""
+        """Connect a store as a user would, through the page's two functions."""
         session: dict[str, Any] = {}
         callback = browser.decide(self.names["connect"](session))
         store_id = self.names["callback"](session, parse_qs(urlsplit(callback).query))
@@ -76,7 +67,7 @@ class Reader:
 
 @pytest.fixture
 def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Reader]:
-    """Make the emulator what a reader of the page has: the default environment, and an empty folder."""
+    """Make the emulator the default environment, and begin in an empty folder."""
     for function in (FoxyAuth.__init__, OAuthClient.__init__, register_client):
         monkeypatch.setitem(function.__kwdefaults__ or {}, "environment", foxy.environment)
     monkeypatch.chdir(tmp_path)
@@ -88,8 +79,8 @@ def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "tokens").iterdir()} == {0o600}
 
 
-def kept(name: str) -> Any:
-    """Return the token that the page's code has kept."""
+def saved(name: str) -> Any:
+    """Return the token that the page's code has saved."""
     return FileStore("tokens/foxy.json").for_key(name).load()
 
 
@@ -100,7 +91,7 @@ def test_standalone(foxy: Emulator, reader: Reader, capsys: pytest.CaptureFixtur
 
     assert capsys.readouterr().out == "Example Outfitters\n" * 2
     assert len(foxy.token_calls) == 1
-    assert kept("store") == names["auth"].token
+    assert saved("store") == names["auth"].token
 
 
 def test_third_party(foxy: Emulator, reader: Reader) -> None:
@@ -111,8 +102,8 @@ def test_third_party(foxy: Emulator, reader: Reader) -> None:
     shown = names["shop_name"](store_id)
 
     assert shown == "Example Outfitters"
-    assert kept(store_id).store_id == store_id == "1"
-    assert kept("client").scopes == {"client_full_access"}
+    assert saved(store_id).store_id == store_id == "1"
+    assert saved("client").scopes == {"client_full_access"}
 
 
 def test_third_party_denied(foxy: Emulator, reader: Reader) -> None:
@@ -134,12 +125,12 @@ def test_white_labelled(foxy: Emulator, reader: Reader, capsys: pytest.CaptureFi
     names["store"].auth.refresh()
 
     assert capsys.readouterr().out == "Ann's Widgets\n"
-    assert [kept(name).scope.split()[0] for name in ("client", "user-ann", "store-ann")] == [
+    assert [saved(name).scope.split()[0] for name in ("client", "user-ann", "store-ann")] == [
         "client_full_access",
         "user_full_access",
         "store_full_access",
     ]
-    assert kept("store-ann") == names["store"].auth.token
+    assert saved("store-ann") == names["store"].auth.token
 
 
 def test_hosted(foxy: Emulator, reader: Reader) -> None:
@@ -175,7 +166,7 @@ def test_distributed(foxy: Emulator, reader: Reader) -> None:
     assert re.fullmatch("widgetsco[0-9A-Za-z]{30}", names["client"].client_id)
     assert names["client"].client_id != before
     foxy.revoke_access_tokens()
-    assert requests.get(foxy.url, auth=names["own"], timeout=PATIENCE).status_code == 200
+    assert requests.get(foxy.url, auth=names["own"], timeout=DEADLINE).status_code == 200
     assert [call.form["grant_type"] for call in foxy.token_calls] == ["authorization_code", "client_credentials"]
 
 
@@ -187,239 +178,9 @@ def test_every_kind_has_a_recipe() -> None:
     assert ".github/RECIPES.md" in (TOP / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_pages_links_lead_somewhere() -> None:
-    """What the page links to within the repository is there."""
+def test_the_pages_links_lead_to_files() -> None:
+    """The files that the page links to exist."""
     targets = re.findall(r"\]\(([^)#:]+)\)", PAGE.read_text(encoding="utf-8"))
 
     assert len(targets) >= 3
     assert [target for target in targets if not (PAGE.parent / target).exists()] == []
-
-
-# --- the applications ----------------------------------------------------------------------------------------------
-
-# Serves an application on a socket that listens already, so that nobody has to wait for it.
-SERVE = """
-import logging, socket, sys
-from importlib import import_module
-
-logging.basicConfig(level=logging.INFO)
-name, descriptor = sys.argv[1], int(sys.argv[2])
-module = import_module(f"recipes.{name}_app")
-if name == "fastapi":
-    import uvicorn
-    uvicorn.Server(uvicorn.Config(module.app, log_config=None)).run(sockets=[socket.socket(fileno=descriptor)])
-else:
-    from werkzeug.serving import make_server
-    application = module.app if name == "flask" else module.application
-    make_server("127.0.0.1", 0, application, threaded=True, fd=descriptor).serve_forever()
-"""
-
-
-class App:
-    """
-    One of the applications, in a process of its own; it can be restarted.
-
-    Attributes:
-        url: Its address.
-    """
-
-    def __init__(self, name: str, foxy: Emulator, folder: Path) -> None:
-        """Prepare; `running` starts it."""
-        self._name = name
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-        foxy.redirect_uri = f"{self.url}/foxy/callback"
-        self._grants = FileStore(folder / "tokens/foxy.json")
-        self._settings = {
-            "FOXY_API_CLIENT_ID": foxy.client_id,
-            "FOXY_API_CLIENT_SECRET": foxy.client_secret,
-            "FOXY_API_URL": foxy.url,
-            "REDIRECT_URI": foxy.redirect_uri,
-            "SECRET_KEY": "fake-key-of-a-fake-application",
-            "TOKENS": str(folder / "tokens/foxy.json"),
-            "PYTHONPATH": str(TOP / "tests"),
-        }
-
-    @contextmanager
-    def running(self, listening: socket.socket | None = None) -> Iterator[None]:
-        """Serve, at its own address or another; the process is ended afterwards, and must not have stumbled."""
-        number = (listening or self._listening).fileno()
-        command = [sys.executable, "-c", SERVE, self._name, str(number)]
-        environ = {**os.environ, **self._settings}
-        program = subprocess.Popen(command, env=environ, pass_fds=[number], stderr=subprocess.PIPE, text=True)
-        try:
-            yield
-        finally:
-            program.terminate()
-            _, said = program.communicate()
-        assert "Traceback" not in said, said
-
-    @contextmanager
-    def once_more(self) -> Iterator[str]:
-        """Serve in one more process, as servers with several workers do; give its address."""
-        with socket.create_server(("127.0.0.1", 0)) as listening, self.running(listening):
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-    def close(self) -> None:
-        """Give the port back."""
-        self._listening.close()
-
-    def kept(self) -> dict[str, Token]:
-        """Return the tokens that it has kept, by store."""
-        found = {store_id: self._grants.for_key(store_id).load() for store_id in ("1", "2")}
-        return {store_id: token for store_id, token in found.items() if token}
-
-
-@pytest.fixture(params=APPS)
-def stopped(request: pytest.FixtureRequest, foxy: Emulator, tmp_path: Path) -> Iterator[App]:
-    """Give an application that is not running yet."""
-    with closing(App(request.param, foxy, tmp_path)) as app:
-        yield app
-
-
-@pytest.fixture
-def app(stopped: App) -> Iterator[App]:
-    """Give an application that is running."""
-    with stopped.running():
-        yield stopped
-
-
-@pytest.fixture
-def browser() -> Iterator[Browser]:
-    """Give a user's browser."""
-    with Browser() as browser:
-        yield browser
-
-
-def test_a_user_connects_a_store(foxy: Emulator, app: App, browser: Browser) -> None:
-    """3P, from the link to the API call: the application shows the store, and has kept its token."""
-    start = browser.open(app.url)
-    consent = browser.open(f"{app.url}/foxy/connect")
-    shown = browser.press(consent, decision="allow")
-
-    assert 'href="/foxy/connect"' in start.text
-    assert consent.url.startswith(f"{foxy.url}/authorize?")
-    assert (shown.status_code, shown.url) == (200, f"{app.url}/store")
-    assert "<h1>Example Outfitters</h1>" in shown.text
-    assert [call.form["grant_type"] for call in foxy.token_calls] == ["authorization_code"]
-    assert foxy.token_calls[0].form["redirect_uri"] == f"{app.url}/foxy/callback"
-    assert [token.access_token for token in app.kept().values()] == foxy.live_access_tokens
-
-
-def test_a_user_denies(foxy: Emulator, app: App, browser: Browser) -> None:
-    """3P: after a denial the application says that it is not possible without access, and offers the link."""
-    said = browser.press(browser.open(f"{app.url}/foxy/connect"), decision="deny")
-
-    assert said.status_code == 403
-    assert "Without access to your store, this is not possible." in said.text
-    assert 'href="/foxy/connect"' in said.text
-    assert foxy.token_calls == []
-    assert app.kept() == {}
-
-
-def test_users_have_stores_of_their_own(foxy: Emulator, app: App, browser: Browser) -> None:
-    """TERM, hosted: one client serves many stores; each user sees the one that it has connected."""
-    shown = [browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow", store="2")]
-    with Browser() as other:
-        shown += [other.press(other.open(f"{app.url}/foxy/connect"), decision="allow", store="1")]
-        shown += [browser.open(f"{app.url}/store"), other.open(f"{app.url}/store")]
-    names = [re.findall("<h1>(.*)</h1>", page.text) for page in shown]
-
-    assert names == [["Example Coffee"], ["Example Outfitters"]] * 2
-    assert list(app.kept()) == ["1", "2"]
-
-
-def test_a_forged_callback(foxy: Emulator, app: App, browser: Browser) -> None:
-    """3P: a callback that this browser did not ask for is aborted: the attacker's code is not exchanged."""
-    with Browser() as attacker:
-        link = browser.open(f"{app.url}/foxy/connect").url
-        own = attacker.decide(attacker.open(f"{app.url}/foxy/connect").url)
-    said = browser.open(own)
-    nobody = browser.open(f"{app.url}/foxy/callback?code={foxy.authorization_code()}&state=x")
-
-    assert link.startswith(f"{foxy.url}/authorize?")
-    assert [said.status_code, nobody.status_code] == [400, 400]
-    assert "Please try again." in said.text
-    assert foxy.token_calls == []
-
-
-def test_a_replayed_callback(foxy: Emulator, app: App, browser: Browser) -> None:
-    """3P: a state serves once; who opens the same callback again is not asked for, and no code is sent twice."""
-    callback = browser.decide(browser.open(f"{app.url}/foxy/connect").url)
-    first, second = browser.open(callback), browser.open(callback)
-
-    assert [first.status_code, second.status_code] == [200, 400]
-    assert len(foxy.token_calls) == 1
-
-
-def test_broken_callbacks(foxy: Emulator, app: App, browser: Browser) -> None:
-    """Whatever a callback brings, it is answered by a page, and never by a stack trace."""
-    browser.open(f"{app.url}/foxy/connect")
-    queries = ["", "?code=x", "?error=access_denied", "?state=&code=x", "?state=a&state=b&code=x", "?state=%ff%00&code"]
-    statuses = [browser.open(f"{app.url}/foxy/callback{query}").status_code for query in queries]
-
-    assert statuses == [400] * len(queries)
-    assert foxy.token_calls == []
-
-
-def test_the_provider_does_not_answer(foxy: Emulator, app: App, browser: Browser) -> None:
-    """An exchange that fails for now is told as such; the user may try again."""
-    consent = browser.open(f"{app.url}/foxy/connect")
-    foxy.fail(200, body="<html>")
-    said = browser.press(consent, decision="allow")
-
-    assert said.status_code == 503
-    assert "Please try again later." in said.text
-
-
-def test_tokens_are_refreshed_and_kept(foxy: Emulator, app: App, browser: Browser) -> None:
-    """3P: when the access token is over, the user sees nothing of it, and the new token is kept."""
-    browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow")
-    first = app.kept()
-    foxy.revoke_access_tokens()
-    shown = browser.open(f"{app.url}/store")
-    second = app.kept()
-
-    assert shown.status_code == 200
-    assert list(first) == list(second) == ["1"]
-    assert second["1"].access_token in foxy.live_access_tokens
-    assert first["1"].access_token not in foxy.live_access_tokens
-
-
-def test_tokens_outlive_the_application(foxy: Emulator, stopped: App, browser: Browser) -> None:
-    """3P: tokens are "securely stored": after a restart nobody has to connect again, and no token call is made."""
-    with stopped.running():
-        browser.press(browser.open(f"{stopped.url}/foxy/connect"), decision="allow")
-    foxy.clear_calls()
-    with stopped.running():
-        shown = browser.open(f"{stopped.url}/store")
-
-    assert "<h1>Example Outfitters</h1>" in shown.text
-    assert foxy.token_calls == []
-
-
-def test_a_store_withdraws_its_consent(foxy: Emulator, app: App, browser: Browser) -> None:
-    """A grant that is gone is told, with the link to connect again, which helps."""
-    browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow")
-    foxy.revoke_access_tokens()
-    foxy.revoke_refresh_tokens()
-    said = browser.open(f"{app.url}/store")
-    again = browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow")
-
-    assert said.status_code == 403
-    assert 'href="/foxy/connect"' in said.text
-    assert "<h1>Example Outfitters</h1>" in again.text
-
-
-def test_a_store_that_is_connected_again(foxy: Emulator, app: App, browser: Browser) -> None:
-    """R12: of several workers one takes the user back, and the others find the new grant as well."""
-    with app.once_more() as other:
-        browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow")
-        before = [browser.open(f"{url}/store").status_code for url in (app.url, other)]
-        foxy.revoke_access_tokens()
-        foxy.revoke_refresh_tokens()
-        between = [browser.open(f"{url}/store").status_code for url in (app.url, other)]
-        browser.press(browser.open(f"{app.url}/foxy/connect"), decision="allow")
-        after = [browser.open(f"{url}/store").status_code for url in (app.url, other, other)]
-
-    assert (before, between, after) == ([200] * 2, [403] * 2, [200] * 3)

@@ -1,4 +1,4 @@
-"""The rules that docstrings cite by number."""
+"""The rules, which docstrings cite by their numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def cited_in(folder: str) -> set[str]:
-    """Collect the numbers that the code in *folder* cites, at the beginning of a docstring or in parentheses."""
+    """Return the numbers that the code in *folder* cites, at the beginning of a docstring or in parentheses."""
     citations = re.compile(r'(?:"""|\()((?:R\d+(?:, | to )?)+)[:)]')
     found = (
         citation for file in (ROOT / folder).rglob("*.py") for citation in citations.findall(file.read_text("utf-8"))
@@ -17,8 +17,8 @@ def cited_in(folder: str) -> set[str]:
     return {number for citation in found for number in re.findall(r"R\d+", citation)}
 
 
-def test_every_rule_that_is_cited_can_be_looked_up() -> None:
-    """Each number stands in the list of rules, and each rule of the list has a test that cites it."""
+def test_every_rule_has_a_test() -> None:
+    """Each rule is cited by a test, and nothing cites a rule that does not exist."""
     listed = re.findall(r"^- \*\*(R\d+)\*\* ", (ROOT / ".github/RULES.md").read_text("utf-8"), re.MULTILINE)
 
     assert listed == [f"R{number}" for number in range(1, len(listed) + 1)]

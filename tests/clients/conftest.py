@@ -1,4 +1,4 @@
-"""The contract's fixtures: every client, and a grant that it uses."""
+"""The fixtures of all clients' tests: a client, and a grant that it uses."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
-from clients.drivers import LIBRARIES
+from clients.drivers import MAIN
 from clients.grants import make_auth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from clients.drivers import Client, Library
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from foxy_auth.emulator import Emulator
 
 
-# Files that are about certain libraries are for where these are installed: niquests is not, beside requests.
+# Some files need certain libraries; niquests is not installed beside requests.
 FILES = {
+    "test_fresh_request.py": ["httpx", "requests", "trio"],
+    "test_isinstance.py": ["httpx", "httpx2", "requests"],
     "test_httpx.py": ["httpx", "httpx2", "requests"],
     "test_mocks.py": ["httpx", "httpx2", "pytest_httpx", "pytest_httpx2", "requests_mock", "responses", "respx"],
     "test_niquests.py": ["niquests"],
@@ -28,9 +31,9 @@ FILES = {
 collect_ignore = [file for file, needed in FILES.items() if not all(map(find_spec, needed))]
 
 
-@pytest.fixture(params=LIBRARIES, ids=str)
+@pytest.fixture(params=MAIN, ids=str)
 def library(request: pytest.FixtureRequest) -> Library:
-    """Give each library, in each of its colours."""
+    """Give one library after the other."""
     library: Library = request.param
     return library
 
@@ -50,6 +53,14 @@ def saved() -> list[Token]:
 
 @pytest.fixture
 def auth(foxy: Emulator, saved: list[Token]) -> FoxyAuth:
-    """Give an auth object with a fresh token, whose refresh tokens serve once."""
+    """Give an auth object with a fresh token, whose refresh tokens are rotated."""
     foxy.rotate_refresh_tokens = True
     return make_auth(foxy, on_token=saved.append)
+
+
+@pytest.fixture
+def netrc(clean_environment: Path) -> None:
+    """Leave a password for the emulator's host in the home folder."""
+    file = clean_environment / ".netrc"
+    file.write_text("machine 127.0.0.1 login somebody password else\n")
+    file.chmod(0o600)

@@ -1,8 +1,8 @@
 """
 One way to drive every client: requests, niquests, httpx and httpx2, the latter two in threads, on asyncio and on trio.
 
-A scenario is written once, as plain calls from the test's thread.
-An async client lives on an event loop in a thread of its own, and the calls are handed over to it.
+A test is written once, as plain calls from its own thread. An async client runs on an event loop in another thread, to
+which the calls are submitted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from anyio.from_thread import start_blocking_portal
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ WAIT = 10.0  # seconds after which a call that does not come back has failed
 PIECE = 1024
 
 Intercept = Callable[[str, Mapping[str, str]], None]
-"""Is handed address and headers of a request that is not sent, but answered 200 on the spot."""
+"""Called with the URL and the headers of a request, which is then not sent: its response is an empty 200."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """
-    What any client answers.
+    A response, whatever the client.
 
     Attributes:
         status: The status.
@@ -47,7 +48,7 @@ class Answer:
 
         headers: Their names in lower case.
 
-        history: The statuses of the answers before this one.
+        history: The statuses of the responses before this one.
 
         response: The client's own object.
     """
@@ -59,7 +60,7 @@ class Answer:
     response: Any
 
     @classmethod
-    def of(cls, response: Any) -> Answer:
+    def of(cls, response: Any) -> Response:
         """Read a response of any library."""
         headers = {name.lower(): value for name, value in response.headers.items()}
         history = tuple(earlier.status_code for earlier in response.history)
@@ -69,12 +70,12 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Stream:
     """
-    An answer whose body is still on its way.
+    A response whose body has not been read yet.
 
     Attributes:
         status: The status.
 
-        untouched: Whether nobody has read of the body.
+        untouched: Whether nobody has read any of the body.
 
         pieces: The body, as it comes.
     """
@@ -85,44 +86,44 @@ class Stream:
 
 
 class Client(ABC):
-    """A client, opened; the options of `send` are those of `httpx.Client.request`, for requests too."""
+    """An open client; the options of `send` are those of `httpx.Client.request`, for requests too."""
 
     raw: Any
-    thread: int | None = None  # where its event loop runs, if it has one
+    loop_thread: int | None = None  # the thread of its event loop, if it has one
 
     @abstractmethod
-    def send(self, method: str, url: str, **options: Any) -> Answer:
+    def send(self, method: str, url: str, **options: Any) -> Response:
         """Make a request, following redirects unless told otherwise by `follow_redirects`."""
 
     @abstractmethod
-    def start(self, method: str, url: str, **options: Any) -> Future[Answer]:
-        """Begin a request in a thread, or in a task on the client's loop."""
+    def start(self, method: str, url: str, **options: Any) -> Future[Response]:
+        """Start a request in a thread, or in a task on the client's loop."""
 
     @abstractmethod
     def stream(self, method: str, url: str, **options: Any) -> AbstractContextManager[Stream]:
-        """Make a request and leave the body on the line."""
+        """Make a request without reading the body."""
 
     @abstractmethod
     def abandon(self, under_way: Callable[[], object], method: str, url: str, **options: Any) -> None:
-        """Make a request, and break it off when *under_way* returns: by Ctrl-C, or by cancelling the task."""
+        """Start a request, and when *under_way* returns, stop it by Ctrl-C or by cancelling the task."""
 
     @abstractmethod
-    def breathe(self) -> None:
-        """Have the client's loop, if there is one, do something else; `TimeoutError` if it is blocked."""
+    def run_another_task(self) -> None:
+        """Run another task on the client's loop, if there is one; `TimeoutError` if it is blocked."""
 
     @abstractmethod
-    def saving(self, save: Callable[[Token], object]) -> Callable[[Token], object]:
-        """Return *save* as a callback of the client's colour, a coroutine function on a loop."""
+    def callback(self, save: Callable[[Token], object]) -> Callable[[Token], object]:
+        """Return *save* as a callback, async if the client is."""
 
     @abstractmethod
-    def calling(self, url: str, auth: list[FoxyAuth], heard: list[int]) -> Callable[[Token], object]:
-        """Return a callback of the client's colour that GETs *url* by the same client; statuses go to *heard*."""
+    def requesting_callback(self, url: str, auth: list[FoxyAuth], statuses: list[int]) -> Callable[[Token], object]:
+        """Return a callback that GETs *url* through the same client, async if the client is."""
 
-    def send_all(self, number: int, method: str, url: str, **options: Any) -> list[Answer]:
+    def send_all(self, number: int, method: str, url: str, **options: Any) -> list[Response]:
         """Make that many requests at once."""
         return [started.result(WAIT) for started in [self.start(method, url, **options) for _ in range(number)]]
 
-    def get(self, url: str, **options: Any) -> Answer:
+    def get(self, url: str, **options: Any) -> Response:
         """GET *url*."""
         return self.send("GET", url, **options)
 
@@ -145,16 +146,16 @@ class SyncClient(Client):
         """End its threads."""
         self._threads.shutdown()
 
-    def send(self, method: str, url: str, **options: Any) -> Answer:
+    def send(self, method: str, url: str, **options: Any) -> Response:
         """Call it."""
-        return Answer.of(self.raw.request(method, url, **self._options_of(options)))
+        return Response.of(self.raw.request(method, url, **self._options_of(options)))
 
-    def start(self, method: str, url: str, **options: Any) -> Future[Answer]:
+    def start(self, method: str, url: str, **options: Any) -> Future[Response]:
         """Call it in a thread."""
         return self._threads.submit(self.send, method, url, **options)
 
     def stream(self, method: str, url: str, **options: Any) -> AbstractContextManager[Stream]:
-        """Call it and leave the body on the line."""
+        """Call it without reading the body."""
         opened = self._stream_requests if self._options_of is _as_requests else self._stream_httpx
         return opened(method, url, self._options_of(options))
 
@@ -189,22 +190,22 @@ class SyncClient(Client):
         try:
             with suppress(KeyboardInterrupt):
                 self.send(method, url, **options)
-                raise AssertionError("the request came to an end before it was interrupted")
+                raise AssertionError("the request ended before it was interrupted")
         finally:
             interrupted.set()
             interrupting.result(WAIT)
             signal.signal(signal.SIGINT, before)
 
-    def breathe(self) -> None:
-        """Do nothing, for there is no loop."""
+    def run_another_task(self) -> None:
+        """Do nothing: there is no loop."""
 
-    def saving(self, save: Callable[[Token], object]) -> Callable[[Token], object]:
+    def callback(self, save: Callable[[Token], object]) -> Callable[[Token], object]:
         """Return it as it is."""
         return save
 
-    def calling(self, url: str, auth: list[FoxyAuth], heard: list[int]) -> Callable[[Token], object]:
+    def requesting_callback(self, url: str, auth: list[FoxyAuth], statuses: list[int]) -> Callable[[Token], object]:
         """Return a function."""
-        return lambda _: heard.append(self.get(url, auth=auth[0]).status)
+        return lambda _: statuses.append(self.get(url, auth=auth[0]).status)
 
 
 class AsyncClient(Client):
@@ -214,27 +215,27 @@ class AsyncClient(Client):
         """Drive *raw* through *portal*."""
         self.raw = raw
         self.portal = portal
-        self.thread = portal.call(threading.get_ident)
+        self.loop_thread = portal.call(threading.get_ident)
 
-    def send(self, method: str, url: str, **options: Any) -> Answer:
+    def send(self, method: str, url: str, **options: Any) -> Response:
         """Run a task to its end."""
         return self.start(method, url, **options).result(WAIT)
 
-    def start(self, method: str, url: str, **options: Any) -> Future[Answer]:
+    def start(self, method: str, url: str, **options: Any) -> Future[Response]:
         """Start a task."""
         return self.portal.start_task_soon(self._send, method, url, options)
 
-    async def _send(self, method: str, url: str, options: dict[str, Any]) -> Answer:
-        return Answer.of(await self.raw.request(method, url, **options))
+    async def _send(self, method: str, url: str, options: dict[str, Any]) -> Response:
+        return Response.of(await self.raw.request(method, url, **options))
 
     @contextmanager
     def stream(self, method: str, url: str, **options: Any) -> Iterator[Stream]:
-        """Await the answer and leave the body on the line."""
+        """Await the response without reading the body."""
         with self.portal.wrap_async_context_manager(self.raw.stream(method, url, **options)) as response:
             pieces = response.aiter_bytes()
-            yield Stream(response.status_code, not response.is_stream_consumed, self._pulled(pieces))
+            yield Stream(response.status_code, not response.is_stream_consumed, self._pull_pieces(pieces))
 
-    def _pulled(self, pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
+    def _pull_pieces(self, pieces: AsyncIterator[bytes]) -> Iterator[bytes]:
         async def pull() -> bytes:
             return await anext(pieces, b"")
 
@@ -249,25 +250,27 @@ class AsyncClient(Client):
         with suppress(CancelledError):
             started.result(WAIT)
 
-    def breathe(self) -> None:
-        """Run another task."""
+    def run_another_task(self) -> None:
+        """Run a task that does nothing."""
         self.portal.start_task_soon(_nothing).result(WAIT)
 
-    def saving(self, save: Callable[[Token], object]) -> Callable[[Token], Awaitable[object]]:
+    def callback(self, save: Callable[[Token], object]) -> Callable[[Token], Awaitable[object]]:
         """Return a coroutine function."""
 
-        async def callback(token: Token) -> object:
+        async def save_async(token: Token) -> object:
             return save(token)
 
-        return callback
+        return save_async
 
-    def calling(self, url: str, auth: list[FoxyAuth], heard: list[int]) -> Callable[[Token], Awaitable[object]]:
+    def requesting_callback(
+        self, url: str, auth: list[FoxyAuth], statuses: list[int]
+    ) -> Callable[[Token], Awaitable[object]]:
         """Return a coroutine function."""
 
-        async def callback(_: Token) -> None:
-            heard.append((await self.raw.get(url, auth=auth[0])).status_code)
+        async def request(_: Token) -> None:
+            statuses.append((await self.raw.get(url, auth=auth[0])).status_code)
 
-        return callback
+        return request
 
 
 async def _nothing() -> None:
@@ -277,10 +280,10 @@ async def _nothing() -> None:
 @dataclass(frozen=True, slots=True)
 class Library:
     """
-    A client library, in one of its colours.
+    A client library, and whether its sync or its async client is used.
 
     Attributes:
-        name: What is imported.
+        name: The name of the module.
 
         backend: The event loop of its async client; None stands for the sync one.
     """
@@ -298,22 +301,22 @@ class Library:
 
     @property
     def like_requests(self) -> bool:
-        """Whether it is requests or niquests, whose hooks see a request after us."""
+        """Whether it is requests or niquests."""
         return self.name in {"requests", "niquests"}
 
     @property
     def request_error(self) -> type[Exception]:
-        """What its users catch where a request cannot be made."""
+        """The error that its users catch when a request cannot be made."""
         error: type[Exception] = self.module.RequestException if self.like_requests else self.module.RequestError
         return error
 
     @property
     def invalid_url(self) -> type[Exception]:
-        """What it raises where it makes nothing of an address."""
+        """The error that it raises for a URL that it cannot parse."""
         error: type[Exception] = self.module.exceptions.InvalidURL if self.like_requests else self.module.InvalidURL
         return error
 
-    def iterated(self, pieces: list[bytes], between: Callable[[], object] = lambda: None) -> Any:
+    def generator_of(self, pieces: list[bytes], between: Callable[[], object] = lambda: None) -> Any:
         """Return a generator of *pieces*, an async one for an async client; *between* is called after the first."""
 
         def generator() -> Iterator[bytes]:
@@ -345,9 +348,9 @@ class Library:
         Args:
             auth: For all its requests.
 
-            headers: With all its requests.
+            headers: For all its requests.
 
-            hooks: Takes the addresses that the client's event hooks see.
+            hooks: Collects the URLs that the client's event hooks see.
 
             intercept: Sees the requests, which then are not sent.
 
@@ -355,37 +358,24 @@ class Library:
 
             pool: How many connections it may have.
         """
-        opened = self._session if self.like_requests else self._client
-        with opened(
-            auth=auth, headers=headers, hooks=hooks, intercept=intercept, max_redirects=max_redirects, pool=pool
-        ) as client:
+        settings = _Settings(auth, headers or {}, hooks, intercept, max_redirects, pool)
+        with self._open_session(settings) if self.like_requests else self._open_client(settings) as client:
             yield client
 
     @contextmanager
-    def _session(
-        self,
-        *,
-        auth: object,
-        headers: Mapping[str, str] | None,
-        hooks: list[str] | None,
-        intercept: Intercept | None,
-        max_redirects: int,
-        pool: int | None,
-    ) -> Iterator[Client]:
+    def _open_session(self, settings: _Settings) -> Iterator[Client]:
         with self.module.Session() as session:
-            session.auth, session.max_redirects = auth, max_redirects
-            session.headers.update(headers or {})
-            if hooks is not None:
-                session.hooks["response"].append(lambda response, **_: hooks.append(str(response.request.url)))
-            if intercept or pool:
-                adapters = self.module.adapters
-                adapter = (
-                    _intercepting(self.module, intercept)
-                    if intercept
-                    else adapters.HTTPAdapter(pool_connections=pool, pool_maxsize=pool, pool_block=True)
-                )
-                session.mount("http://", adapter)
-                session.mount("https://", adapter)
+            session.auth, session.max_redirects = settings.auth, settings.max_redirects
+            session.headers.update(settings.headers)
+            if (seen := settings.hooks) is not None:
+                session.hooks["response"].append(lambda response, **_: seen.append(str(response.request.url)))
+            adapter = None
+            if settings.intercept:
+                adapter = _intercepting_adapter(self.module, settings.intercept)
+            elif size := settings.pool:
+                adapter = self.module.adapters.HTTPAdapter(pool_connections=size, pool_maxsize=size, pool_block=True)
+            for scheme in ("http://", "https://") if adapter else ():
+                session.mount(scheme, adapter)
             client = SyncClient(session, _as_requests)
             try:
                 yield client
@@ -393,29 +383,20 @@ class Library:
                 client.close()
 
     @contextmanager
-    def _client(
-        self,
-        *,
-        auth: object,
-        headers: Mapping[str, str] | None,
-        hooks: list[str] | None,
-        intercept: Intercept | None,
-        max_redirects: int,
-        pool: int | None,
-    ) -> Iterator[Client]:
+    def _open_client(self, settings: _Settings) -> Iterator[Client]:
         options: dict[str, Any] = {
-            "auth": auth,
+            "auth": settings.auth,
             "follow_redirects": True,
-            "headers": headers,
-            "limits": self.module.Limits(max_connections=pool),
-            "max_redirects": max_redirects,
+            "headers": settings.headers,
+            "limits": self.module.Limits(max_connections=settings.pool),
+            "max_redirects": settings.max_redirects,
             "timeout": WAIT,
-            "verify": _tls(),
+            "verify": _tls_context(),
         }
-        if hooks is not None:
-            options["event_hooks"] = _httpx_hooks(hooks, is_async=self.backend is not None)
-        if intercept:
-            options["transport"] = self.module.MockTransport(_answering(self.module, intercept))
+        if settings.hooks is not None:
+            options["event_hooks"] = _httpx_hooks(settings.hooks, is_async=self.backend is not None)
+        if settings.intercept:
+            options["transport"] = _intercepting_transport(self.module, settings.intercept)
         with ExitStack() as stack:
             if self.backend is None:
                 client = SyncClient(stack.enter_context(self.module.Client(**options)), dict)
@@ -427,9 +408,21 @@ class Library:
                 yield AsyncClient(stack.enter_context(portal.wrap_async_context_manager(opening)), portal)
 
 
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """The arguments of `Library.open`."""
+
+    auth: object
+    headers: Mapping[str, str]
+    hooks: list[str] | None
+    intercept: Intercept | None
+    max_redirects: int
+    pool: int | None
+
+
 @cache
-def _tls() -> ssl.SSLContext:
-    """Return what every client would otherwise make anew, at a cost that exceeds all other of a test."""
+def _tls_context() -> ssl.SSLContext:
+    """Return one for all clients: making it costs more than all the rest of a test."""
     return ssl.create_default_context()
 
 
@@ -450,15 +443,15 @@ def _httpx_hooks(seen: list[str], *, is_async: bool) -> dict[str, list[Callable[
     return {"request": [hook], "response": [hook]}
 
 
-def _answering(module: Any, intercept: Intercept) -> Callable[[Any], Any]:
-    def answer(request: Any) -> Any:
+def _intercepting_transport(module: Any, intercept: Intercept) -> Any:
+    def respond(request: Any) -> Any:
         intercept(str(request.url), dict(request.headers.items()))
         return module.Response(200)
 
-    return answer
+    return module.MockTransport(respond)
 
 
-def _intercepting(module: Any, intercept: Intercept) -> Any:
+def _intercepting_adapter(module: Any, intercept: Intercept) -> Any:
     class Adapter(module.adapters.BaseAdapter):  # type: ignore[misc]
         def send(self, request: Any, **_: Any) -> Any:
             intercept(request.url, {name.lower(): value for name, value in request.headers.items()})
@@ -474,15 +467,27 @@ def _intercepting(module: Any, intercept: Intercept) -> Any:
     return Adapter()
 
 
-ALL = [
-    Library("requests"),
-    Library("niquests"),
-    Library("httpx"),
-    Library("httpx2"),
-    Library("httpx", "asyncio"),
-    Library("httpx", "trio"),
-    Library("httpx2", "asyncio"),
-    Library("httpx2", "trio"),
+# niquests cannot be installed beside requests: it replaces urllib3.
+INSTALLED = [
+    library
+    for library in (
+        Library("requests"),
+        Library("niquests"),
+        Library("httpx"),
+        Library("httpx2"),
+        Library("httpx", "asyncio"),
+        Library("httpx", "trio"),
+        Library("httpx2", "asyncio"),
+    )
+    if find_spec(library.name) is not None
 ]
-# What is not installed is no part of the table: niquests cannot be, beside requests.
-LIBRARIES = [library for library in ALL if find_spec(library.name) is not None]
+# One of each way that we are called. httpx2 has the interface of httpx, and trio matters only where somebody waits.
+MAIN = [library for library in INSTALLED if library.name != "httpx2" and library.backend != "trio"]
+
+every_library = pytest.mark.parametrize("library", INSTALLED, ids=str, indirect=True)
+"""For what the client libraries do in their own ways; a test without it runs with the libraries in `MAIN`."""
+
+sync_libraries = pytest.mark.parametrize(
+    "library", [library for library in INSTALLED if library.backend is None], ids=str, indirect=True
+)
+"""For what only sync clients can do."""

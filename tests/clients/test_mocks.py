@@ -1,7 +1,8 @@
-"""Users' own mocks cover token calls too: a refresh and a retry under each of the usual tools."""
+"""Users' own mocks cover token requests too: a refresh and a retry with each of the usual tools."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,15 @@ import pytest
 import requests
 import requests_mock
 import responses
+from clients.grants import make_auth
 
 from foxy_auth import FoxyAuth, Token
 
 if TYPE_CHECKING:
     import respx
     from pytest_httpx import HTTPXMock
+
+    from foxy_auth.emulator import Emulator
 
 HOME = "https://api.foxycart.com/"
 TOKEN = "https://api.foxycart.com/token"
@@ -35,33 +39,33 @@ EXPECTED = ["Bearer FakeOld", "Basic Y2xpZW50X0Zha2U6RmFrZVNlY3JldA==", "Bearer 
 
 
 def test_responses(auth: FoxyAuth) -> None:
-    """`responses` covers the token call, the 401 and the retry."""
+    """`responses` covers the token request, the 401 and the retry."""
     with responses.RequestsMock() as mock:
         mock.get(HOME, status=401, json=REFUSAL)
         mock.post(TOKEN, json=ISSUED)
         mock.get(HOME, json={"ok": True})
-        answer = requests.get(HOME, auth=auth, timeout=5)
+        response = requests.get(HOME, auth=auth, timeout=5)
         sent = [call.request.headers["Authorization"] for call in mock.calls]
 
-    assert answer.json() == {"ok": True}
+    assert response.json() == {"ok": True}
     assert sent[1:] == EXPECTED[1:]  # the first stands for the request object, which the retry signs anew
 
 
 def test_requests_mock() -> None:
-    """`requests_mock` covers a token call ahead of a request."""
+    """`requests_mock` covers a token request before a request."""
     auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", refresh_token="FakeRefresh")
     with requests_mock.Mocker() as mock:
         mock.get(HOME, json={"ok": True})
         mock.post(TOKEN, json=ISSUED)
-        answer = requests.get(HOME, auth=auth, timeout=5)
+        response = requests.get(HOME, auth=auth, timeout=5)
         sent = [call.headers["Authorization"] for call in mock.request_history]
 
-    assert (answer.json(), sent) == ({"ok": True}, EXPECTED[1:])
+    assert (response.json(), sent) == ({"ok": True}, EXPECTED[1:])
 
 
 def test_requests_mock_adapter() -> None:
     """
-    An adapter of requests-mock, mounted on the session that is given for token calls, covers refresh and retry.
+    An adapter of requests-mock, mounted on the session that is given for token requests, covers refresh and retry.
 
     Its `Mocker` cannot: it lets one thread at a time send, and a refresh runs in a thread of its own.
     """
@@ -72,10 +76,10 @@ def test_requests_mock_adapter() -> None:
     with requests.Session() as session:
         session.mount("https://", adapter)
         auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", token=token, http=session)
-        answer = session.get(HOME, auth=auth)
+        response = session.get(HOME, auth=auth)
         sent = [call.headers["Authorization"] for call in adapter.request_history]
 
-    assert answer.json() == {"ok": True}
+    assert response.json() == {"ok": True}
     assert sent[1:] == EXPECTED[1:]  # the first stands for the request object, which the retry signs anew
 
 
@@ -85,9 +89,9 @@ def test_respx(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None:
     route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
     respx_mock.post(TOKEN).respond(json=ISSUED)
     with httpx.Client(auth=auth) as client:
-        answer = client.get(HOME)
+        response = client.get(HOME)
 
-    assert answer.json() == {"ok": True}
+    assert response.json() == {"ok": True}
     assert [call.request.headers["Authorization"] for call in respx_mock.calls] == EXPECTED
 
 
@@ -97,9 +101,9 @@ async def test_respx_async(auth: FoxyAuth, respx_mock: respx.MockRouter) -> None
     route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
     respx_mock.post(TOKEN).respond(json=ISSUED)
     async with httpx.AsyncClient(auth=auth) as client:
-        answer = await client.get(HOME)
+        response = await client.get(HOME)
 
-    assert answer.json() == {"ok": True}
+    assert response.json() == {"ok": True}
     assert [call.request.headers["Authorization"] for call in respx_mock.calls] == EXPECTED
 
 
@@ -109,9 +113,9 @@ async def test_pytest_httpx(auth: FoxyAuth, httpx_mock: HTTPXMock) -> None:
     httpx_mock.add_response(url=TOKEN, method="POST", json=ISSUED)
     httpx_mock.add_response(url=HOME, json={"ok": True})
     async with httpx.AsyncClient(auth=auth) as client:
-        answer = await client.get(HOME)
+        response = await client.get(HOME)
 
-    assert answer.json() == {"ok": True}
+    assert response.json() == {"ok": True}
     assert [request.headers["Authorization"] for request in httpx_mock.get_requests()] == EXPECTED
 
 
@@ -121,24 +125,39 @@ async def test_pytest_httpx2(auth: FoxyAuth, httpx2_mock: respx.MockRouter) -> N
     route.side_effect = [httpx.Response(401, json=REFUSAL), httpx.Response(200, json={"ok": True})]
     httpx2_mock.post(TOKEN).respond(json=ISSUED)
     async with httpx2.AsyncClient(auth=auth) as client:
-        answer = await client.get(HOME)
+        response = await client.get(HOME)
 
-    assert answer.json() == {"ok": True}
+    assert response.json() == {"ok": True}
     assert [call.request.headers["Authorization"] for call in httpx2_mock.calls] == EXPECTED
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
-def test_mock_transport_of_the_client_for_token_calls(library: str, auth: FoxyAuth) -> None:
-    """A mock transport on a client of one's own covers token calls through `http=`."""
+def test_mock_transport_of_the_client_for_token_requests(library: str, auth: FoxyAuth) -> None:
+    """A mock transport of the user's own client covers token requests through `http=`."""
     module = import_module(library)
 
-    def answer(request: Any) -> Any:
+    def respond(request: Any) -> Any:
         if request.url.path == "/token":
             return module.Response(200, json=ISSUED)
         fresh = request.headers["Authorization"] == "Bearer FakeNew"
         return module.Response(200 if fresh else 401, json={"ok": True} if fresh else REFUSAL)
 
-    with module.Client(transport=module.MockTransport(answer)) as client:
+    with module.Client(transport=module.MockTransport(respond)) as client:
         auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", refresh_token="FakeRefresh", http=client)
 
         assert client.get(HOME, auth=auth).json() == {"ok": True}
+
+
+def test_a_mock_covers_clients_that_are_in_use(auth: FoxyAuth, foxy: Emulator) -> None:
+    """A mock that starts while a token request is under way covers the next one, though they share connections."""
+    other = make_auth(foxy, refresh_token=foxy.grant().refresh_token)
+    with foxy.hold("/token") as latch, ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(other.get_token)
+        latch.wait_for(1)
+        with responses.RequestsMock() as mock:
+            mock.post(TOKEN, json=ISSUED)
+            token = auth.refresh()
+        latch.release()
+        first = under_way.result(10)
+
+    assert (token.access_token, foxy.is_live(first.access_token)) == ("FakeNew", True)

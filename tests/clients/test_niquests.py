@@ -1,4 +1,4 @@
-"""What only niquests can get wrong; it replaces urllib3 under requests, so it has an environment of its own."""
+"""What only niquests can get wrong; it replaces urllib3 under requests, and so is tested in its own environment."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ def test_async_session_is_refused(auth: FoxyAuth, foxy: Emulator, *, attached: b
     assert foxy.calls == []
 
 
-def test_session_beside_a_loop_is_served(auth: FoxyAuth, foxy: Emulator) -> None:
-    """A plain session in a thread of an async program is no async session."""
+def test_session_in_a_thread_beside_a_loop(auth: FoxyAuth, foxy: Emulator) -> None:
+    """A sync session in a thread of an async program is not refused."""
     foxy.revoke_access_tokens()
 
     async def get() -> int:
         with niquests.Session() as session:
-            answer = await asyncio.to_thread(session.get, foxy.store_url, auth=auth)
-            return int(answer.status_code)
+            response = await asyncio.to_thread(session.get, foxy.store_url, auth=auth)
+            return int(response.status_code)
 
     assert (asyncio.run(get()), len(foxy.token_calls)) == (200, 1)
 
 
-def test_multiplexed_answers_are_retried(auth: FoxyAuth, foxy: Emulator) -> None:
-    """Answers that are gathered later are answered by one refresh and a retry each, as others are."""
+def test_multiplexed_requests_are_retried(auth: FoxyAuth, foxy: Emulator) -> None:
+    """R8: requests whose responses are gathered later lead to one refresh and a retry each, as others do."""
     foxy.revoke_access_tokens()
     with niquests.Session(multiplexed=True) as session:
-        answers = [session.get(foxy.store_url, auth=auth) for _ in range(3)]
+        responses = [session.get(foxy.store_url, auth=auth) for _ in range(3)]
         session.gather()
-        statuses = [answer.status_code for answer in answers]
+        statuses = [response.status_code for response in responses]
 
     assert (statuses, len(foxy.token_calls)) == ([200] * 3, 1)
 
 
 def test_hook_is_called_once(auth: FoxyAuth, foxy: Emulator) -> None:
-    """A failing refresh leaves one token call behind, though niquests calls hooks that raise a TypeError twice."""
+    """R7: a failed refresh is one token request, though niquests calls hooks that raise a TypeError twice."""
     foxy.revoke_access_tokens()
     foxy.fail(400, body={"error": "invalid_client"}, times=2)
     with niquests.Session() as session, pytest.raises(niquests.RequestException):
@@ -65,8 +65,8 @@ def test_hook_is_called_once(auth: FoxyAuth, foxy: Emulator) -> None:
     assert len(foxy.token_calls) == 1
 
 
-def test_users_hooks_see_the_retried_answer(auth: FoxyAuth, foxy: Emulator) -> None:
-    """A user's hook sees the answer to the retry."""
+def test_users_hooks_see_the_response_to_the_retry(auth: FoxyAuth, foxy: Emulator) -> None:
+    """R18: a user's hook sees the response to the retry."""
     seen: list[int] = []
     foxy.revoke_access_tokens()
     with niquests.Session() as session:
@@ -76,8 +76,8 @@ def test_users_hooks_see_the_retried_answer(auth: FoxyAuth, foxy: Emulator) -> N
     assert seen == [200]
 
 
-def test_pickled_session_serves_on(foxy: Emulator) -> None:
-    """R21: a session with an auth object can be pickled and used on."""
+def test_pickled_session_still_serves(foxy: Emulator) -> None:
+    """R21: a session with an auth object can be pickled."""
     with niquests.Session() as session:
         session.auth = make_auth(foxy)
         pickled = pickle.dumps(session)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import requests
-from clients.grants import make_auth, secrets_of
+from clients.grants import find_leaks, make_auth, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +24,8 @@ def session() -> Iterator[Any]:
         yield session
 
 
-def test_users_hooks_see_the_retried_answer(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """A hook that raises for a bad status never sees the 401 that was answered by a retry."""
+def test_users_hooks_see_the_response_to_the_retry(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """R18: a hook that raises for a bad status does not see a 401 that led to a retry."""
     seen: list[int] = []
 
     def check(response: Any, **_: Any) -> None:
@@ -38,7 +39,7 @@ def test_users_hooks_see_the_retried_answer(session: Any, auth: FoxyAuth, foxy: 
 
 
 def test_prepared_request_can_be_sent_twice(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """A prepared request that is sent once more, after its token was revoked, gets along with one token call."""
+    """A prepared request that is sent again, after its token was revoked, makes one token request."""
     prepared = session.prepare_request(requests.Request("POST", foxy.store_url, json={"a": 1}, auth=auth))
     statuses = [session.send(prepared).status_code]
     foxy.revoke_access_tokens()
@@ -48,8 +49,39 @@ def test_prepared_request_can_be_sent_twice(session: Any, auth: FoxyAuth, foxy: 
     assert {call.body_length for call in foxy.api_calls} == {8}
 
 
+def test_copy_of_a_prepared_request_can_be_sent_twice(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """R15: a copy that was retried once is retried again when its next token is revoked."""
+    prepared = session.prepare_request(requests.Request("GET", foxy.store_url, auth=auth))
+    for copied in (prepared.copy(), prepared, prepared.copy()):
+        for tokens in (1, 2):
+            foxy.clear_calls()
+            foxy.revoke_access_tokens()
+            assert (session.send(copied).status_code, tokens, len(foxy.token_calls)) == (200, tokens, 1)
+
+
+def test_prepared_request_can_be_signed_twice(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """R15: however often a request was signed, and with whatever grants, a 401 issues one token of the last one."""
+    prepared = session.prepare_request(requests.Request("GET", foxy.store_url, auth=make_auth(foxy)))
+    for _ in range(3):
+        auth(prepared)
+    foxy.fail(401, body={"error": "invalid_token"}, times=10, path=foxy.store_url)
+
+    assert (session.send(prepared).status_code, len(foxy.api_calls), len(foxy.token_calls)) == (401, 2, 1)
+    assert prepared.headers["Authorization"] == auth.headers()["Authorization"]
+
+
+def test_prepared_request_can_be_sent_by_many_threads(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """R7: so does one that many threads send at the same time, though they share its headers."""
+    prepared = session.prepare_request(requests.Request("POST", foxy.store_url, json={"a": 1}, auth=auth))
+    foxy.revoke_access_tokens()
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [response.status_code for response in pool.map(lambda _: session.send(prepared), range(16))]
+
+    assert (statuses, len(foxy.token_calls)) == ([200] * 16, 1)
+
+
 def test_prepared_request_is_not_refused_for_its_old_header(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """A request prepared long ago carries an old token, whose 401 is answered by the new one without a token call."""
+    """R8: a request prepared long ago carries an old token; after its 401 it is retried without a token request."""
     prepared = session.prepare_request(requests.Request("GET", foxy.store_url, auth=auth))
     foxy.revoke_access_tokens()
     session.get(foxy.store_url, auth=auth)
@@ -57,8 +89,8 @@ def test_prepared_request_is_not_refused_for_its_old_header(session: Any, auth: 
     assert (session.send(prepared).status_code, len(foxy.token_calls)) == (200, 1)
 
 
-def test_settings_of_the_call_hold_for_the_retry(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """The retry goes out with the caller's timeout, as the first request did."""
+def test_settings_of_the_request_count_for_the_retry(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+    """R18: the retry goes out with the caller's timeout, as the first request did."""
     sent: list[Any] = []
     adapter = session.get_adapter(foxy.url)
     send = adapter.send
@@ -74,8 +106,8 @@ def test_settings_of_the_call_hold_for_the_retry(session: Any, auth: FoxyAuth, f
     assert sent == [(7, False, False)] * 2
 
 
-def test_adapter_of_the_session_carries_the_retry(auth: FoxyAuth, foxy: Emulator) -> None:
-    """The retry goes through the adapter that the first request went through."""
+def test_adapter_of_the_session_sends_the_retry(auth: FoxyAuth, foxy: Emulator) -> None:
+    """R18: the retry goes through the adapter that sent the first request."""
 
     class Counting(requests.adapters.HTTPAdapter):
         sent = 0
@@ -93,7 +125,7 @@ def test_adapter_of_the_session_carries_the_retry(auth: FoxyAuth, foxy: Emulator
 
 
 def test_adapter_that_signs_by_itself_is_left(auth: FoxyAuth, foxy: Emulator) -> None:
-    """R15: where an adapter replaces the header of whatever it sends, its 401 is returned after one retry."""
+    """R15: where an adapter replaces the header of every request, its 401 is returned after one retry."""
 
     class Signing(requests.adapters.HTTPAdapter):
         def send(self, request: Any, *args: Any, **settings: Any) -> Any:
@@ -108,7 +140,7 @@ def test_adapter_that_signs_by_itself_is_left(auth: FoxyAuth, foxy: Emulator) ->
 
 
 def test_no_auth_is_how_to_send_without_the_token(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
-    """A callable that returns the request switches a session's auth off, which None does not."""
+    """A callable that returns the request turns a session's auth off, which None does not."""
     session.auth = auth
     session.get(foxy.store_url, auth=None)
     session.get(foxy.store_url, auth=lambda request: request)
@@ -116,8 +148,8 @@ def test_no_auth_is_how_to_send_without_the_token(session: Any, auth: FoxyAuth, 
     assert [call.access_token is None for call in foxy.api_calls] == [False, True]
 
 
-def test_pickled_session_serves_on(session: Any, foxy: Emulator) -> None:
-    """R21: a session with an auth object can be pickled and used on."""
+def test_pickled_session_still_serves(session: Any, foxy: Emulator) -> None:
+    """R21: a session with an auth object can be pickled."""
     session.auth = make_auth(foxy)
     with pickle.loads(pickle.dumps(session)) as again:  # noqa: S301 - our own
         foxy.revoke_access_tokens()
@@ -126,27 +158,26 @@ def test_pickled_session_serves_on(session: Any, foxy: Emulator) -> None:
     assert status == 200
 
 
-def test_header_tells_nothing_in_repr(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
+def test_headers_show_no_secret_in_repr(session: Any, auth: FoxyAuth, foxy: Emulator) -> None:
     """R23: the headers of a request, which error trackers print, hide the token, on the request that was sent too."""
-    answer = session.get(foxy.store_url, auth=auth)
-    texts = [repr(answer.request.headers), str(answer.request.headers), repr(dict(answer.request.headers))]
+    headers = session.get(foxy.store_url, auth=auth).request.headers
+    texts = [repr(headers), str(headers), repr(dict(headers))]
 
-    assert [secret for secret in secrets_of(foxy, auth.token) if any(secret in text for text in texts)] == []
+    assert find_leaks(secrets_of(foxy, auth.token), *texts) == []
 
 
 def test_hook_keeps_no_credential(session: Any, foxy: Emulator) -> None:
-    """R21: the request of an answer, whose hooks ride along, can be pickled without a secret."""
+    """R21: the request of a response, with its hooks, can be pickled without a secret."""
     auth = make_auth(foxy)
-    answer = session.get(foxy.store_url, auth=auth)
-    pickled = pickle.dumps(answer.request)
+    pickled = pickle.dumps(session.get(foxy.store_url, auth=auth).request)
     again = pickle.loads(pickled)  # noqa: S301 - our own
 
-    assert [secret for secret in secrets_of(foxy, auth.token) if secret.encode() in pickled] == []
+    assert find_leaks(secrets_of(foxy, auth.token), pickled) == []
     assert session.send(again, allow_redirects=False).status_code == 401
 
 
 def test_request_of_another_client_is_refused(auth: FoxyAuth) -> None:
-    """R24: a request object of a client that is not known is refused, with what to do instead."""
+    """R24: a request of an unknown client is refused, with what to do instead."""
 
     class ClientRequest:
         headers: ClassVar[dict[str, str]] = {}
@@ -159,8 +190,8 @@ def test_request_of_another_client_is_refused(auth: FoxyAuth) -> None:
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_session_settings_do_not_reach_token_calls(session: Any, foxy: Emulator, *, verify: bool) -> None:
-    """Parameters, cookies and headers of a session stay out of the token call."""
+def test_session_settings_do_not_reach_token_requests(session: Any, foxy: Emulator, *, verify: bool) -> None:
+    """R18: parameters, cookies and headers of a session do not get into the token request."""
     session.params, session.verify = {"zoom": "x"}, verify
     session.headers["X-Own"] = "1"
     session.cookies.set("own", "1")

@@ -72,7 +72,7 @@ LATER: dict[str, tuple[Callable[[], object], str]] = {
 
 @pytest.mark.parametrize("use", LATER)
 def test_wrong_use_fails_at_once(use: str) -> None:
-    """R24: so is what methods are given, by a message that names the argument and shows nothing of it."""
+    """R24: so is a wrong argument of a method, by a message that names it and shows nothing of it."""
     do, told = LATER[use]
     with pytest.raises(TypeError, match=told) as caught:
         do()
@@ -95,7 +95,7 @@ ADDRESSES = [
 @pytest.mark.parametrize("name", ["api", "token_endpoint", "authorization_endpoint"])
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_wrong_address_fails_at_once(address: str, name: str) -> None:
-    """R24: an address that would show secrets is refused, wherever it stands."""
+    """R24: an address to which secrets must not be sent is refused, whatever it is for."""
     addresses: dict[str, Any] = {"api": "https://api.foxycart.com", name: address}
     with pytest.raises(ValueError, match=f"Environment.{name}"):
         Environment(**addresses)
@@ -111,7 +111,7 @@ class ForeignRequest:
 
 
 def test_unknown_client_is_told_what_to_do() -> None:
-    """R24: a request of an unknown client is refused, unsigned, with a word on `headers()`."""
+    """R24: a request of an unknown client is refused, unsigned, and the error points to `headers()`."""
     request = ForeignRequest()
     with pytest.raises(TypeError, match=r"not .*ForeignRequest.*headers\(\)"):
         FoxyAuth(**GOOD)(request)
@@ -120,7 +120,7 @@ def test_unknown_client_is_told_what_to_do() -> None:
 
 
 def test_unknown_async_client_is_told_what_to_do() -> None:
-    """R24: so is a request handed to the flow of httpx."""
+    """R24: so is one that the flow for httpx gets."""
 
     async def use() -> None:
         foreign: Any = ForeignRequest()
@@ -131,7 +131,7 @@ def test_unknown_async_client_is_told_what_to_do() -> None:
 
 
 def test_headers_serve_any_client() -> None:
-    """R24: `headers()` is what the message recommends: it holds what Foxy wants."""
+    """R24: `headers()`, which the message recommends, returns both headers."""
     auth = FoxyAuth(client_id="client_Fake", client_secret="FakeSecret", token=TOKEN)
 
     assert auth.headers() == {"Authorization": "Bearer FakeAccess", "FOXY-API-VERSION": "1"}

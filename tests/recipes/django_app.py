@@ -46,9 +46,9 @@ def start(request: HttpRequest) -> HttpResponse:
 
 def connect(request: HttpRequest) -> HttpResponse:
     """Send the user to Foxy, and remember the state."""
-    asked = foxy.client.authorization_request(STORE_FULL_ACCESS)
-    request.session["foxy_state"] = asked.state
-    return HttpResponseRedirect(asked.url)
+    authorization = foxy.client.authorization_request(STORE_FULL_ACCESS)
+    request.session["foxy_state"] = authorization.state
+    return HttpResponseRedirect(authorization.url)
 
 
 def callback(request: HttpRequest) -> HttpResponse:

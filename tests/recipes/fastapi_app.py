@@ -43,9 +43,9 @@ async def start() -> Response:
 @app.get("/foxy/connect")
 async def connect(request: Request) -> Response:
     """Send the user to Foxy, and remember the state."""
-    asked = foxy.client.authorization_request(STORE_FULL_ACCESS)
-    request.session["foxy_state"] = asked.state
-    return RedirectResponse(asked.url, 302)
+    authorization = foxy.client.authorization_request(STORE_FULL_ACCESS)
+    request.session["foxy_state"] = authorization.state
+    return RedirectResponse(authorization.url, 302)
 
 
 @app.get("/foxy/callback")

@@ -37,9 +37,9 @@ def start() -> ResponseReturnValue:
 @app.get("/foxy/connect")
 def connect() -> ResponseReturnValue:
     """Send the user to Foxy, and remember the state."""
-    asked = foxy.client.authorization_request(STORE_FULL_ACCESS)
-    session["foxy_state"] = asked.state
-    return redirect(asked.url)
+    authorization = foxy.client.authorization_request(STORE_FULL_ACCESS)
+    session["foxy_state"] = authorization.state
+    return redirect(authorization.url)
 
 
 @app.get("/foxy/callback")

@@ -1,4 +1,4 @@
-"""What users write, for the type checkers to judge; never run. Every public name is used here."""
+"""What users write, for the type checkers; never run. Every public name is used here."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import redis
 import requests
 import sqlalchemy
 
+import foxy_auth
+import foxy_auth.stores
 from foxy_auth import (
     CLIENT_FULL_ACCESS,
     FOXY_IO,
@@ -46,11 +48,11 @@ from foxy_auth import (
 )
 from foxy_auth.emulator import Call, Emulator, Latch
 from foxy_auth.stores import FileStore, KeyringStore, MemoryStore, RedisStore, SQLAlchemyStore, TokenStore
-from foxy_auth.testing import StoreContract
+from foxy_auth.testing import SharedStoreContract, StoreContract
 
 
 def keep(token: Token) -> None:
-    """Keep a token the plain way."""
+    """Save a token."""
     assert_type(token.access_token, str)
     assert_type(token.refresh_token, str | None)
     assert_type(token.expires_at, float | None)
@@ -61,7 +63,7 @@ def keep(token: Token) -> None:
 
 
 async def keep_async(token: Token) -> None:
-    """Keep a token the async way."""
+    """Save a token in async code."""
     keep(token)
 
 
@@ -87,17 +89,18 @@ def construction(session: requests.Session, client: httpx.Client) -> None:
         leeway=30,
     )
     assert_type(FoxyAuth.from_env(), FoxyAuth)
-    assert_type(OwnAuth.from_env().for_token(Token("access")), OwnAuth)
+    assert_type(OwnAuth.from_env(), OwnAuth)
+    assert_type(OwnAuth.from_env().for_token(Token("access")), FoxyAuth)
     for environment in (PRODUCTION, FOXY_IO, SANDBOX):
         assert_type(environment, Environment)
 
 
 def stores(client: redis.Redis, engine: sqlalchemy.Engine) -> None:
-    """Keep the token where others find it too."""
+    """Save the token where other processes find it too."""
     kept: list[TokenStore] = [
         MemoryStore(),
-        FileStore("token.json", key=[b"new", b"old"]).for_key("store-123"),
-        KeyringStore("program", "ann", timeout=3, lock_path="lock", limit=1000).for_key("store-123"),
+        FileStore("token.json", encryption_key=[b"new", b"old"]).for_key("store-123"),
+        KeyringStore("program", "ann", lock_path="lock", limit=1000).for_key("store-123"),
         RedisStore(client, "foxy", lease=5, encryption_key="key").for_key("store-123"),
         RedisStore(redis.Redis, "foxy"),
         SQLAlchemyStore(engine, "store-123", table="shop.tokens", encryption_key=b"key").for_key("store-124"),
@@ -114,7 +117,7 @@ def stores(client: redis.Redis, engine: sqlalchemy.Engine) -> None:
 
 
 class OwnStore:
-    """Keep the token in one's own way."""
+    """Save the token in one's own way."""
 
     def load(self) -> Token | None:
         """Read it."""
@@ -123,14 +126,13 @@ class OwnStore:
         """Write it."""
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
-        """Keep the others out."""
+        """Exclude the others."""
         return nullcontext()
 
 
-class OwnStoreKeepsItsPromises(StoreContract):
-    """Judge it."""
+class OwnStorePasses(SharedStoreContract):
+    """Test it."""
 
-    shared = True
     freed_within = 5
 
     @pytest.fixture
@@ -139,22 +141,49 @@ class OwnStoreKeepsItsPromises(StoreContract):
         return lambda _: OwnStore()
 
 
+class OwnStoreOfOneProcessPasses(StoreContract):
+    """Test one that processes do not share."""
+
+
 def own_store() -> TokenStore:
     """Pass it where a store is expected."""
     return OwnStore()
 
 
-def clients(auth: FoxyAuth) -> None:
-    """Pass one object to every client that takes one."""
+def sync_clients(auth: FoxyAuth) -> None:
+    """Pass one object to every sync client that takes one, for one request or for all."""
     requests.get("https://api.foxycart.com/", auth=auth, timeout=10)
     session = requests.Session()
     session.auth = auth
+    session.post("https://api.foxycart.com/", auth=auth)
+    assert_type(auth(requests.PreparedRequest()), requests.PreparedRequest)
     httpx.get("https://api.foxycart.com/", auth=auth)
-    httpx.Client(auth=auth)
-    httpx.AsyncClient(auth=auth)
+    client = httpx.Client(auth=auth)
+    client.auth = auth
+    client.get("https://api.foxycart.com/", auth=auth)
     httpx2.get("https://api.foxycart.com/", auth=auth)
-    httpx2.Client(auth=auth)
-    httpx2.AsyncClient(auth=auth)
+    client2 = httpx2.Client(auth=auth)
+    client2.auth = auth
+    client2.get("https://api.foxycart.com/", auth=auth)
+
+
+async def async_clients(auth: FoxyAuth) -> None:
+    """Pass it to every async one."""
+    client = httpx.AsyncClient(auth=auth)
+    client.auth = auth
+    await client.get("https://api.foxycart.com/", auth=auth)
+    client2 = httpx2.AsyncClient(auth=auth)
+    client2.auth = auth
+    await client2.get("https://api.foxycart.com/", auth=auth)
+
+
+def misspelt(auth: FoxyAuth, own: OwnAuth) -> None:
+    """Use what an auth object or a module does not have; the comments are errors themselves if they are not needed."""
+    auth.get_tokn()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    own.get_tokn()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    foxy_auth.new_client()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    foxy_auth.stores.MemStore()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+    auth.get_token(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # noqa: FBT003
 
 
 async def tokens(auth: FoxyAuth) -> None:
@@ -187,7 +216,6 @@ async def flows(callback: str, query: dict[str, list[str]]) -> None:
         http=requests.Session(),
         timeout=5,
     )
-    # mypy and pyright both complain where no error is.
     OAuthClient("id", "secret", client_auth_method="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     request = client.authorization_request(STORE_FULL_ACCESS, pkce=True)
     assert_type(request, AuthorizationRequest)

@@ -24,8 +24,8 @@ from foxy_auth import Environment, OAuthClient
 if TYPE_CHECKING:
     import pytest
 
-CLIENT_ID = "stranger-client"
-CLIENT_SECRET = "Fake:Secret+of a/stranger%"
+CLIENT_ID = "other-provider-client"
+CLIENT_SECRET = "Fake:Secret+of a/provider%"
 REDIRECT_URI = "https://www.example.com/oauth?shop=1"
 SCOPE = "store_full_access"
 
@@ -90,7 +90,7 @@ class Issued(SimpleNamespace):
         return bool(self.revoked)
 
 
-class Stranger:
+class AuthlibProvider:
     """
     The provider on loopback; a context manager.
 
@@ -212,15 +212,15 @@ class Stranger:
         return CodeGrant
 
     def _refresh_grant(self) -> type[RefreshTokenGrant]:
-        stranger = self
+        provider = self
 
         class RefreshGrant(RefreshTokenGrant):
             TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
             INCLUDE_NEW_REFRESH_TOKEN = True
 
             def authenticate_refresh_token(self, refresh_token: str) -> Any:
-                stranger.refreshes.append(refresh_token)
-                found = [token for token in stranger._tokens if token.refresh_token == refresh_token]
+                provider.refreshes.append(refresh_token)
+                found = [token for token in provider._tokens if token.refresh_token == refresh_token]
                 return found[0] if found and not found[0].revoked else None
 
             def authenticate_user(self, refresh_token: Issued) -> str:

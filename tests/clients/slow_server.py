@@ -1,4 +1,4 @@
-"""A server that sends the first half of its answer, and the second when it is told to, or refuses drop by drop."""
+"""A server that sends the first half of a response, and the second half when it is told to, or a 401 byte by byte."""
 
 from __future__ import annotations
 
@@ -16,39 +16,39 @@ if TYPE_CHECKING:
 FIRST, SECOND = b"1" * PIECE, b"2" * PIECE
 
 
-class Trickle:
+class SlowServer:
     """
-    A server whose answers trickle; a context manager.
+    A server whose responses take their time; a context manager.
 
     Attributes:
-        go: Lets the second half of every answer go out.
+        go: Lets the second half of every response go out.
 
-        dropped: How many drops of a 401 have gone out.
+        sent: How many bytes of a 401 have gone out.
     """
 
-    def __init__(self, refused: Token | None = None, *, drops: int = 0) -> None:
-        """Refuse requests that carry *refused*, at once, by a 401 that comes in so many *drops*."""
-        trickle, go = self, Event()
-        self.go, self.dropped = go, 0
+    def __init__(self, refused: Token | None = None, *, size: int = 0) -> None:
+        """Respond to requests that carry *refused* with a 401 of *size* bytes, which come one by one."""
+        server, go = self, Event()
+        self.go, self.sent = go, 0
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 if refused and self.headers["Authorization"] == f"Bearer {refused.access_token}":
-                    self._begin(401, drops)
-                    self._drip()
+                    self._begin(401, size)
+                    self._send_slowly()
                     return
                 self._begin(200, len(FIRST + SECOND))
                 self.wfile.write(FIRST)
                 go.wait()
                 self.wfile.write(SECOND)
 
-            def _drip(self) -> None:
+            def _send_slowly(self) -> None:
                 with suppress(OSError):
-                    for _ in range(drops):
+                    for _ in range(size):
                         self.wfile.write(b" ")
-                        trickle.dropped += 1
+                        server.sent += 1
                         go.wait(0.01)
 
             def _begin(self, status: int, length: int) -> None:
