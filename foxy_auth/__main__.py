@@ -1,4 +1,4 @@
-"""`python -m foxy_auth`: the command line."""
+"""Run the command line with `python -m foxy_auth`."""
 
 import sys
 

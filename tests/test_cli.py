@@ -1,25 +1,44 @@
-"""The command line as its users meet it: in a process of its own."""
+"""The command line: its commands, its exit statuses, and what it does when something is missing."""
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import signal
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import entry_points, version
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
-from foxy_auth.cli import demo, main
-from foxy_auth.cli.demo import Finding, Scene, Stage
+from foxy_auth import FoxyAuthError, StoreError, TokenUnavailableError, errors
+from foxy_auth.cli import main
+from foxy_auth.cli.commands import commands
+from foxy_auth.cli.demo import scenes
+from foxy_auth.cli.demo.scene import Check, Scene, Session
+from foxy_auth.cli.exit_status import ExitStatus, exit_status_help
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INSTALL = "pip install 'foxy_auth[all]'"
+STATUSES = {
+    "OK": 0,
+    "FAILED": 1,
+    "USAGE": 2,
+    "LOGIN_REQUIRED": 3,
+    "REFUSED": 4,
+    "UNAVAILABLE": 5,
+    "UNAUTHORIZED": 6,
+    "NOT_CREATED": 7,
+    "NOT_SAVED": 8,
+    "TIMED_OUT": 9,
+    "PORT_UNAVAILABLE": 10,
+    "INTERRUPTED": 130,
+}
 
 
 def foxy_auth(*arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
@@ -29,8 +48,11 @@ def foxy_auth(*arguments: str, without: str = "") -> subprocess.CompletedProcess
     return subprocess.run([sys.executable, *start, *arguments], capture_output=True, text=True, timeout=60, check=False)
 
 
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
 def test_version() -> None:
-    """`--version` tells the version that is installed."""
+    """`--version` prints the installed version."""
     ended = foxy_auth("--version")
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"foxy-auth {version('foxy_auth')}\n", "")
@@ -43,85 +65,127 @@ def test_script() -> None:
     assert script.load() is main
 
 
-def test_help() -> None:
-    """`--help` names the commands and what they do."""
-    ended = foxy_auth("--help")
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--help` lists the commands and what they do."""
+    assert main(["--help"]) == 0
 
-    assert ended.returncode == 0
-    assert "Usage: foxy-auth " in ended.stdout
-    for command, purpose in (("demo", "Watch the life of a grant"), ("login", "Get a token")):
-        assert re.search(f"^  {command} +{purpose}", ended.stdout, re.MULTILINE)
+    text = capsys.readouterr().out
+    for command, purpose in (("demo", "Watch FoxyAuth handle tokens"), ("login", "Get a token")):
+        assert re.search(f"^  {command} +{purpose}", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments", [["dmeo"], ["demo", "--loud"], ["--loud"]])
-def test_wrong_use(arguments: list[str]) -> None:
-    """What it does not know is exit status 2 and a line that says so, without a traceback."""
-    ended = foxy_auth(*arguments)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """R24: an unknown command or option ends with status 2 and a line that names it."""
+    assert main(arguments) == 2
 
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert ended.stderr.splitlines()[-1].startswith("Error: No such ")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[-1].startswith("Error: No such ")
 
 
-@pytest.mark.parametrize("module", ["click", "flask", "httpx", "httpx2", "requests", "rich"])
-def test_missing_extra(module: str) -> None:
-    """What is not installed is exit status 2 and one line that says what to install."""
+@pytest.mark.parametrize("module", ["click", "filelock", "flask", "httpx2", "rich"])
+def test_missing_package(module: str) -> None:
+    """R24: if a package is not installed, one line says what to install."""
     ended = foxy_auth("demo", without=module)
 
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert ended.stderr == f"foxy-auth needs {module}, which is not installed: {INSTALL}\n"
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == f"foxy-auth needs {module}, which is not installed: pip install 'foxy_auth[all]'\n"
 
 
-@pytest.mark.parametrize("module", ["flask", "requests", "rich"])
-def test_version_needs_little(module: str) -> None:
-    """A command needs only what it uses."""
-    assert foxy_auth("--version", without=module).returncode == 0
+def test_help_needs_only_click() -> None:
+    """A command imports only what it uses."""
+    assert foxy_auth("--help", without="rich").returncode == 0
 
 
 def test_own_module_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A module of the package that cannot be found is a defect, and no reason to install anything."""
-    monkeypatch.setitem(sys.modules, "foxy_auth.cli.demo", None)
+    """A missing module of this package is a bug, and raises."""
+    monkeypatch.setitem(sys.modules, "foxy_auth.cli.demo.run", None)
 
-    with pytest.raises(ModuleNotFoundError, match=r"foxy_auth\.cli\.demo"):
+    with pytest.raises(ModuleNotFoundError, match=r"foxy_auth\.cli\.demo\.run"):
         main(["demo"])
+
+
+# --- exit statuses ---------------------------------------------------------------------------------------------------
+
+
+def test_numbers() -> None:
+    """The exit statuses are promises."""
+    assert {status.name: status.value for status in ExitStatus} == STATUSES
+    assert click.UsageError.exit_code == ExitStatus.USAGE
+
+
+def test_one_status_per_error() -> None:
+    """Each public error has an exit status of its own."""
+    kinds = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FoxyAuthError)}
+    known = [status.error for status in ExitStatus if status.error]
+
+    assert kinds - {FoxyAuthError} <= set(known)
+    assert len(set(known)) == len(known)
+
+
+def test_errors_of_client_libraries() -> None:
+    """R22: an error that is also a client library's has the status of ours; an unknown one is a failure."""
+
+    class BothError(TokenUnavailableError, ConnectionError):
+        pass
+
+    assert ExitStatus.of(BothError("x")) is ExitStatus.UNAVAILABLE
+    assert ExitStatus.of(FoxyAuthError("x")) is ExitStatus.FAILED
+
+
+@pytest.mark.parametrize(("command", "omitted"), [("", 0), ("login", 3)])
+def test_statuses_in_the_help(command: str, omitted: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help lists the exit statuses, a line each, and fits 60 columns."""
+    assert main([*command.split(), "--help"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    listed = [line.strip() for line in lines[lines.index("  Exit status:") + 1 :]]
+    assert len(listed) == len(ExitStatus) - omitted
+    assert set(listed) <= {f"{status.value}  {status.meaning}" for status in ExitStatus}
+    assert max(map(len, exit_status_help().splitlines())) <= 58
+
+
+def test_error_of_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error is printed without a traceback, wrapped at the terminal's width, and sets the exit status."""
+
+    @click.command()
+    def failing() -> None:
+        raise StoreError("the disk is full; make room and try again")
+
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setitem(commands.commands, "failing", failing)
+
+    assert main(["failing"]) == 8
+    assert capsys.readouterr().err == "Error: the disk is full; make\nroom and try again\n"
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends interrupts to whole consoles only")
 def test_interrupt() -> None:
-    """Ctrl-C ends the demo at once with exit status 130, a word, and no traceback."""
+    """Ctrl-C ends the demo at once, without a traceback."""
     command = [sys.executable, "-m", "foxy_auth", "demo"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stdout
         seen = list(takewhile(lambda line: not line.startswith("3 "), running.stdout))
         running.send_signal(signal.SIGINT)
-        rest, errors = running.communicate(timeout=60)
+        rest, printed = running.communicate(timeout=60)
 
     assert seen
-    assert "went" not in rest
-    assert (running.returncode, errors.strip()) == (130, "Interrupted.")
+    assert "as expected" not in rest
+    assert (running.returncode, printed.strip()) == (130, "Interrupted.")
 
 
-def test_interrupted_scene(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """An interrupt in mid-scene is no finding: it ends the command."""
+def test_interrupt_within_a_scene(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """An interrupt within a scene ends the command, not only the scene."""
 
-    def interrupt(stage: Stage) -> Iterator[Finding]:
+    def interrupt(session: Session) -> Iterator[Check]:
         raise KeyboardInterrupt
-        yield Finding.same("never", expected=stage, seen=stage)
+        yield Check.equal("never", session, session)
 
-    monkeypatch.setattr(demo, "SCENES", [Scene("A title", "A story.", interrupt)])
+    monkeypatch.setattr(scenes, "SCENES", [Scene("A title", "A text.", interrupt)])
 
     assert main(["demo"]) == 130
     assert capsys.readouterr().err.strip() == "Interrupted."
-
-
-def test_version_of_a_folder(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the package lies in a folder and is not installed, it has no version, and says so."""
-
-    def fail(name: str) -> str:
-        raise PackageNotFoundError(name)
-
-    monkeypatch.setattr("foxy_auth.cli._commands.version", fail)
-
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == "foxy-auth, from a folder where it is not installed\n"

@@ -1,12 +1,12 @@
-"""The command line, `foxy-auth`."""
+"""The command line, `foxy-auth`: one module or package per command."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-# What the extras bring; any other module that cannot be found is a defect of ours, and shown as one.
-OPTIONAL = frozenset({"click", "flask", "httpx", "httpx2", "requests", "rich", "werkzeug"})
+# What the extras install. Any other module that cannot be imported is a bug, and raises.
+OPTIONAL = frozenset({"click", "filelock", "flask", "httpx", "httpx2", "requests", "rich", "werkzeug"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,20 +14,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Run the command line and return the exit status.
 
     Args:
-        arguments: What follows the program's name; by default what it was started with.
+        arguments: The words after the program's name; `sys.argv[1:]` by default.
     """
-    from foxy_auth.cli._statuses import Status
+    from foxy_auth.cli.exit_status import ExitStatus
 
     try:
-        from foxy_auth.cli._commands import run
+        from foxy_auth.cli.commands import run
 
         return run(arguments)
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
-        return Status.INTERRUPTED
+        return ExitStatus.INTERRUPTED
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in OPTIONAL:
             raise
         sys.stderr.write(f"foxy-auth needs {missing}, which is not installed: pip install 'foxy_auth[all]'\n")
-        return Status.USAGE
+        return ExitStatus.USAGE

@@ -1,5 +1,1 @@
-"""The login: a token by the authorization code flow, for a person at a browser."""
-
-from foxy_auth.cli.login._command import login
-
-__all__ = ["login"]
+"""`foxy-auth login`: get a token by the authorization code flow, with a browser."""

@@ -1,4 +1,4 @@
-"""The command as its users meet it: a process of its own, with a terminal, a pipe or nobody at its input."""
+"""Run `foxy-auth login` in a process of its own, with a terminal, a pipe or nothing as its input."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
 
     from foxy_auth.emulator import Emulator
 
-LOOPBACK = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))
-PATIENCE = 30.0  # seconds for what takes a fraction of one
-# Runs the command on a terminal of its own, whose keyboard is the standard input.
+LOOPBACK = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
+TIMEOUT = 30.0  # seconds; what is waited for takes a fraction of one
+# Runs a command on a terminal of its own, whose keyboard is the standard input.
 TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
 
 
 def free_port() -> int:
-    """Find a port that is free in both families."""
+    """Return a port that is free on both loopback addresses."""
     while True:
         with ExitStack() as opened:
             first = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
@@ -38,34 +38,51 @@ def free_port() -> int:
             return port
 
 
+def listening_addresses(port: int) -> list[str]:
+    """Return the loopback addresses that accept connections on *port*."""
+    found: list[str] = []
+    for host, family in {**LOOPBACK, "127.0.0.2": socket.AF_INET}.items():
+        with socket.socket(family) as caller:
+            caller.settimeout(TIMEOUT)
+            if caller.connect_ex((host, port)) == 0:
+                found.append(host)
+    return found
+
+
 @dataclass
 class Login:
-    """A login that runs."""
+    """A login that runs; *messages* is where the command prints for the user."""
 
     process: subprocess.Popen[str]
-    talk: IO[str]  # where the command talks
+    messages: IO[str]
     redirect_uri: str
     secrets: list[str]
-    said: list[str] = field(default_factory=list[str])
+    printed: list[str] = field(default_factory=list[str])
     out: str = ""
     err: str = ""
 
     @property
     def url(self) -> str:
-        """The address that the command prints first."""
-        return self.until("http").strip()
+        """The address that the command prints."""
+        return self.read_until("http").strip()
 
-    def until(self, beginning: str) -> str:
-        """Read what the command says until a line with this *beginning*, and give that line."""
-        for line in self.talk:
-            self.said.append(line)
+    def read_until(self, beginning: str) -> str:
+        """Read the messages up to a line with this *beginning*, and return that line."""
+        for line in self.messages:
+            self.printed.append(line)
             if line.startswith(beginning):
                 return line
-        raise AssertionError(f"no line {beginning!r} in {self.said}, {self.end()}")
+        raise AssertionError(f"no line {beginning!r} in {self.printed}, {self.end()}")
 
-    def come_back(self, address: str, **options: Any) -> requests.Response:
-        """Come back to *address* as the browser does."""
-        return requests.get(address, timeout=PATIENCE, **options)
+    def authorize(self, foxy: Emulator, *, allow: bool = True) -> str:
+        """Allow or deny access, and return the address of the callback without opening it."""
+        address = foxy.authorize(self.url, allow=allow)
+        self.secrets += parse_qs(urlsplit(address).query).get("code", [])
+        return address
+
+    def open(self, address: str, **options: Any) -> requests.Response:
+        """Open *address* as the browser does."""
+        return requests.get(address, timeout=TIMEOUT, **options)
 
     def paste(self, *lines: str) -> None:
         """Type *lines* into the command's input."""
@@ -75,36 +92,23 @@ class Login:
             self.process.stdin.flush()
 
     def end(self) -> int:
-        """Wait for the end, and give the exit status; nothing that was said is secret."""
-        self._read_to_the_end()
-        everything = "".join([*self.said, self.out, self.err])
+        """Wait for the end and return the exit status; R23: nothing that was printed is secret."""
+        self._read_all()
+        everything = "".join([*self.printed, self.out, self.err])
         assert [secret for secret in self.secrets if secret in everything] == []
         return self.process.returncode
 
-    def allowed(self, foxy: Emulator) -> str:
-        """Allow access without coming back, and give the address of the answer."""
-        return self._decided(foxy, allow=True)
-
-    def denied(self, foxy: Emulator) -> str:
-        """Deny access likewise."""
-        return self._decided(foxy, allow=False)
-
-    def _decided(self, foxy: Emulator, *, allow: bool) -> str:
-        address = foxy.authorize(self.url, allow=allow)
-        self.secrets += parse_qs(urlsplit(address).query).get("code", [])
-        return address
-
     def token(self) -> dict[str, Any]:
-        """Wait for the end, and give the token that is alone on the standard output."""
-        self._read_to_the_end()
+        """Wait for the end and return the token, which is alone on the standard output."""
+        self._read_all()
         assert self.process.returncode == 0, self.err
         token: dict[str, Any] = json.loads(self.out)
         hidden = [*self.secrets, token["access_token"], token["refresh_token"]]
-        assert [secret for secret in hidden if secret in "".join([*self.said, self.err])] == []
+        assert [secret for secret in hidden if secret in "".join([*self.printed, self.err])] == []
         return token
 
-    def _read_to_the_end(self) -> None:
-        out, err = self.process.communicate(timeout=PATIENCE)
+    def _read_all(self) -> None:
+        out, err = self.process.communicate(timeout=TIMEOUT)
         self.out, self.err = out or "", err or ""
 
 
@@ -134,18 +138,9 @@ def login(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        talk = process.stderr if "--json" in options and not terminal else process.stdout
-        assert talk
+        messages = process.stderr if "--json" in options and not terminal else process.stdout
+        assert messages
         try:
-            yield Login(process, talk, address, [foxy.client_secret])
+            yield Login(process, messages, address, [foxy.client_secret])
         finally:
             process.kill()
-
-
-def reachable(port: int) -> Iterator[str]:
-    """Give the loopback addresses at which somebody listens on *port*."""
-    for host, family in (*LOOPBACK, ("127.0.0.2", socket.AF_INET)):
-        with socket.socket(family) as caller:
-            caller.settimeout(PATIENCE)
-            if caller.connect_ex((host, port)) == 0:
-                yield host
