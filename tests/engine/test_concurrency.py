@@ -15,7 +15,7 @@ import anyio
 import pytest
 from support.concurrent_calls import in_worker_thread, wait_until_waiting
 from support.sources import DEADLINE, aget_token, expired, get_token, source_for
-from support.waiting import wait_until
+from support.waiting import job_threads, wait_for_job_threads, wait_until
 
 from foxy_auth._engine.concurrency import LIMIT, AbandonedError, Job, in_thread, start
 from foxy_auth._engine.delivery import Delivery
@@ -105,7 +105,7 @@ def test_jobs_that_gave_their_turn_away_do_not_add_up() -> None:
     others = [start(Job(work, timeout=1.0, limit=DEADLINE)) for _ in range(2 * LIMIT)]
     wait_until_waiting(LIMIT, "give_away")
     wait_until_waiting(LIMIT, "work")
-    ending = [thread for thread in threading.enumerate() if thread.name == JOB_THREAD]
+    ending = job_threads()
     end_first.set()
     for job in first:
         job.wait()
@@ -322,10 +322,8 @@ def few_left() -> Iterator[None]:
     """Fail the test that leaves threads or flights behind; a connection that stays open is a warning, and an error."""
     before = _count_flights()
     yield
-    for thread in threading.enumerate():
-        if thread.name == JOB_THREAD:
-            thread.join(DEADLINE)
-    assert [thread.name for thread in threading.enumerate() if thread.name == JOB_THREAD] == []
+    wait_for_job_threads()
+    assert job_threads() == []
     assert _count_flights() - before <= 2
 
 
@@ -365,9 +363,7 @@ def test_a_source_that_is_dropped_is_freed(foxy: Emulator) -> None:
     source.flush()
     freed = weakref.ref(source)
     del source
-    for thread in threading.enumerate():
-        if thread.name == JOB_THREAD:
-            thread.join(DEADLINE)
+    wait_for_job_threads()
     gc.collect()
 
     assert freed() is None

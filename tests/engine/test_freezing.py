@@ -165,7 +165,7 @@ def test_a_response_after_the_deadline(tmp_path: Path) -> None:
                 environment=Environment(api=foxy.url, token_endpoint=endpoint.url),
                 on_token=saved.append,
                 store=store,
-                timeout=TIMEOUT,
+                timeout=2 * TIMEOUT,  # for slow machines
             )
             first = client.start("GET", foxy.store_url, auth=auth).exception(30.0)
             second = client.start("GET", foxy.store_url, auth=auth)

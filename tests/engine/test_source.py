@@ -23,6 +23,7 @@ from support.concurrent_calls import (
     wait_until_waiting,
 )
 from support.sources import DEADLINE, FakeClock, aget_token, auth_for, expired, get_token, source_for
+from support.waiting import wait_for_job_threads
 
 from foxy_auth._engine.freshness import Windows
 from foxy_auth._engine.source import TokenSource
@@ -316,9 +317,7 @@ def test_a_late_response_replaces_no_newer_token(foxy: Emulator) -> None:
             get_token(source)
     newer = get_token(source)
     endpoint.go_on.set()
-    for thread in threading.enumerate():
-        if thread.name == "foxy-auth":
-            thread.join(DEADLINE)
+    wait_for_job_threads()
 
     assert newer.access_token == "fake-newer"
     assert source.grant.token == newer

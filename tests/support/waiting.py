@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -17,3 +18,14 @@ def wait_until(condition: Callable[[], object], *, what: str, within: float = 15
     while not condition():
         assert time.monotonic() < deadline, f"waited {within:g} s for {what}"
         time.sleep(POLL)
+
+
+def job_threads() -> list[threading.Thread]:
+    """List the engine's threads that run; one whose start was interrupted never does, and yet Python lists it."""
+    return [thread for thread in threading.enumerate() if thread.name == "foxy-auth" and thread.ident is not None]
+
+
+def wait_for_job_threads(within: float = 30.0) -> None:
+    """Wait until the engine's threads have ended."""
+    for thread in job_threads():
+        thread.join(within)
