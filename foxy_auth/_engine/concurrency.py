@@ -33,7 +33,7 @@ P = ParamSpec("P")
 
 PHASES = 3  # what a request waits for in turn, each as long as the timeout: the connection, the headers, the body
 LIMIT = 32  # jobs at the same time in one process; the others queue in order
-STARTING = 0.1  # seconds that a new thread is given to begin, before another is started in its place
+STARTING = 1.0  # seconds that a new thread is given to begin, before another is started in its place
 
 # The job that the present code is a part of. It goes along onto the event loop that an async callback runs on.
 _present_job: ContextVar[Job[Any] | None] = ContextVar("foxy_auth_present_job", default=None)
@@ -263,7 +263,7 @@ class Job(Generic[T]):
         """Yield what to wait for, and how long, until *future* is done or a step takes too long."""
         # Whoever comes late waits as long as a response may take, for it is they who give it up.
         at_least_until = time.monotonic() + PHASES * self.timeout if sent_before else -inf
-        looked_again, pause = False, STARTING
+        looked_again, pause = False, STARTING / 4
         while True:
             changed = self._changed  # read first, so that no change is missed
             left = max(self._due_at, at_least_until) - time.monotonic()
@@ -340,6 +340,9 @@ class _Workers:
             Thread(target=self._run, name="foxy-auth", daemon=True).start()
         except RuntimeError:  # the interpreter is ending, or out of threads
             self._run()
+        except BaseException:
+            self._starting_until = -inf
+            raise
 
     def _needs_thread(self) -> bool:
         if not self._queue:
