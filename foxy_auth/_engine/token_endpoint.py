@@ -128,7 +128,7 @@ class TokenEndpoint:
         until = clock.monotonic() + LAST_ATTEMPT * self.timeout
         for number in range(ATTEMPTS):
             try:
-                return attempt(min(self.timeout, until - clock.monotonic()))
+                return attempt(max(min(self.timeout, until - clock.monotonic()), 0.001))
             except TokenUnavailableError as error:
                 pause = max(FIRST_PAUSE * 2.0**number * (0.5 + clock.chance() / 2), error.retry_after or 0.0)
                 if not error.repeatable or number == ATTEMPTS - 1 or clock.monotonic() + pause >= until:
