@@ -10,7 +10,7 @@ from flask import Response, request
 
 Document = dict[str, Any]
 
-CURIES = [{"name": "fx", "href": "https://api.foxycart.com/rels/{rel}", "templated": True}]
+CURIES: list[dict[str, str | bool]] = [{"name": "fx", "href": "https://api.foxycart.com/rels/{rel}", "templated": True}]
 _PAGE, _LARGEST_PAGE = 20, 300  # members (the provider's cheat sheet)
 _logrefs = count(1_448_000_000)
 
