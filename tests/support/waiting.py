@@ -22,7 +22,7 @@ def wait_until(condition: Callable[[], object], *, what: str, within: float = 15
 
 def job_threads() -> list[threading.Thread]:
     """List the engine's threads that run; one whose start was interrupted never does, and yet Python lists it."""
-    return [thread for thread in threading.enumerate() if thread.name == "foxy-auth" and thread.ident is not None]
+    return [thread for thread in threading.enumerate() if thread.name == "foxy-auth" and thread.is_alive()]
 
 
 def wait_for_job_threads(within: float = 30.0) -> None:
