@@ -212,21 +212,24 @@ class Job(Generic[T]):
 
     # --- for those who wait ------------------------------------------------------------------------------------------
 
-    def wait(self) -> T:
+    def wait(self, *, since: float = -inf) -> T:
         """
         Wait for the outcome, and until the rest of the work is done or takes too long.
+
+        Args:
+            since: When the caller came, in monotonic seconds; those who came before the request left never give it up.
 
         Raises:
             FoxyAuthError: The job failed, or a step takes too long.
         """
-        sent_before, future = self._join()
+        sent_before, future = self._join(since)
         for changed, seconds in self._waits(future, sent_before=sent_before):
             changed.wait(seconds)
         return self._conclude(sent_before=sent_before)
 
-    async def await_(self) -> T:
+    async def await_(self, *, since: float = -inf) -> T:
         """Async version of `wait`, on asyncio or trio."""
-        sent_before, future = self._join()
+        sent_before, future = self._join(since)
         if not future.done():
             loop = running_loop()
             for changed, seconds in self._waits(future, sent_before=sent_before):
@@ -244,20 +247,21 @@ class Job(Generic[T]):
         """Whether a step takes too long."""
         return not self.ended.done() and time.monotonic() >= self._due_at
 
-    def _join(self) -> tuple[bool, Outcome[Any]]:
+    def _join(self, since: float) -> tuple[bool, Outcome[Any]]:
         """
         Choose what to wait for.
 
         A callback or a store that needs the outcome of another job must not wait for that one's callbacks, which may
         wait for this one; nor keep the others from beginning.
         """
+        sent_before = self.sent_at is not None and self.sent_at < since
         outer = _present_job.get()
         if outer is None or outer.ended.done():
-            return self.sent_at is not None, self.ended
+            return sent_before, self.ended
         if outer is self and not self.outcome.done():
             raise StoreError("the store needs the very token that it is about to keep; give it another FoxyAuth")
         outer.free_slot()
-        return self.sent_at is not None, self.ended if outer.waits_for_callbacks else self.outcome
+        return sent_before, self.ended if outer.waits_for_callbacks else self.outcome
 
     def _waits(self, future: Outcome[Any], *, sent_before: bool = False) -> Iterator[tuple[Outcome[None], float]]:
         """Yield what to wait for, and how long, until *future* is done or a step takes too long."""

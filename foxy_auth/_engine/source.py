@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from threading import Lock
 from typing import Any, NamedTuple, Self
 from weakref import WeakSet
@@ -132,23 +133,25 @@ class TokenSource:
         Raises:
             LoginRequiredError, TokenRefusedError, TokenUnavailableError, StoreError: There is none to be had.
         """
+        since = time.monotonic()
         signature, flight = self._signature_or_flight(library, rejected, None)
         if flight is None:
             return self._found(signature)
         try:
             with self._delivery.while_blocking_loop():
-                flight.wait()
+                flight.wait(since=since)
         except FoxyAuthError as error:
             return self._found(self._serving(signature, flight, error))
         return self._brought(flight)
 
     async def aobtain(self, library: str, rejected: Token | None = None) -> Obtained:
         """Async version of `obtain`, on asyncio or trio."""
+        since = time.monotonic()
         signature, flight = self._signature_or_flight(library, rejected, running_loop())
         if flight is None:
             return self._found(signature)
         try:
-            await flight.await_()
+            await flight.await_(since=since)
         except FoxyAuthError as error:
             return self._found(self._serving(signature, flight, error))
         return self._brought(flight)
