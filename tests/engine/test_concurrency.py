@@ -177,8 +177,31 @@ def test_whoever_comes_late_waits_for_a_response_that_is_out() -> None:
         time.sleep(0.01)
     threading.Timer(1.0, responded.set).start()
 
-    assert job.wait() == "response"
+    assert job.wait(since=time.monotonic()) == "response"
     assert not job.abandoned
+
+
+def test_who_gives_up_a_response_that_may_come() -> None:
+    """R9: Only who came after a request had left, and waited for a whole deadline, gives up its response."""
+    sent, go_on = threading.Event(), threading.Event()
+
+    def send(job: Job[None]) -> None:
+        job.step(0.01, OVERDUE)
+        job.start_sending()
+        sent.set()
+        go_on.wait(DEADLINE)
+
+    came_at = time.monotonic()
+    job = start(Job(send, timeout=0.05))
+    assert sent.wait(DEADLINE)
+    given_up = []
+    for since in (came_at, time.monotonic()):
+        with pytest.raises(TokenUnavailableError):
+            job.wait(since=since)
+        given_up.append(job.abandoned)
+    go_on.set()
+
+    assert given_up == [False, True]
 
 
 async def test_a_cancelled_task_does_not_stop_its_job() -> None:
