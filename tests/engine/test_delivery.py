@@ -378,3 +378,20 @@ def test_an_error_that_cannot_be_shown(foxy: Emulator) -> None:
     delivery.flush()
 
     assert len(tokens) == 2
+
+
+def test_a_callback_that_needs_another_grants_token(foxy: Emulator) -> None:
+    """R20: It does not wait for the other grant's callback, which may be waiting for it."""
+    done = threading.Event()
+    in_time: list[bool] = []
+
+    def use_second(_: Token) -> None:
+        get_token(second)
+        done.set()
+
+    first = source_for(foxy, expired(foxy), on_token=use_second)
+    second = source_for(foxy, expired(foxy), on_token=lambda _: in_time.append(done.wait(2.0)))
+    get_token(first)
+    second.flush()
+
+    assert in_time == [True]

@@ -360,3 +360,18 @@ def test_the_response_is_saved(launcher: Launcher, tmp_path: Path) -> None:
     outcomes = side_by_side(launcher, tmp_path, sent, respond, timeout=LONG)
 
     assert outcomes == {case: {"ended": True, "saved": True, "stored": True} for case in outcomes}
+
+
+def test_a_request_that_is_turned_away_at_the_exit(launcher: Launcher, tmp_path: Path) -> None:
+    """R9: A token request that is turned away while a program waits for it at its exit is not repeated."""
+
+    def turn_away(case: Case, leaving: str) -> tuple[bool, int]:
+        case.foxy.fail(503)
+        case.leave(leaving)
+        case.wait_for_leaving(leaving)
+        case.latch.release()
+        return case.program.wait_for_end(within=TOO_LONG), len(case.foxy.token_calls)
+
+    outcomes = side_by_side(launcher, tmp_path, sent, turn_away, timeout=LONG)
+
+    assert outcomes == dict.fromkeys(outcomes, (True, 1))

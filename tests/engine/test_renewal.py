@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from support.concurrent_calls import in_threads_each, in_worker_thread, wait_until_waiting
-from support.sources import DEADLINE, aget_token, auth_for, expired, get_token, source_for
+from support.sources import DEADLINE, aget_token, auth_for, endpoint_for, expired, get_token, source_for
 
+from foxy_auth._engine.backoff import Backoff
+from foxy_auth._engine.freshness import Windows
+from foxy_auth._engine.grant import Grant
+from foxy_auth._engine.renewal import LocalRenewal, SharedRenewal
 from foxy_auth.errors import LoginRequiredError, StoreError
 from foxy_auth.stores import FileStore, MemoryStore
 
@@ -452,3 +456,41 @@ def test_what_is_no_store(foxy: Emulator, store: Any, message: str) -> None:
     """R24: What has the methods of a store, and yet is none, is refused at once."""
     with pytest.raises(TypeError, match=message):
         auth_for(foxy, None, store=store)
+
+
+def test_the_token_of_a_login_is_stored_at_once(foxy: Emulator) -> None:
+    """R19: The token of a new grant is in the store before anybody uses or flushes the object."""
+    store, token = MemoryStore(foxy.grant()), foxy.grant()
+    auth_for(foxy, foxy.grant()).for_token(token, store=store)
+
+    assert store.load() == token
+
+
+def test_a_login_whose_store_fails_until_after_a_refresh(foxy: Emulator) -> None:
+    """R19: A store that works again gets the present token, although it still holds one from before the login."""
+
+    class FailingStore(MemoryStore):
+        works = False
+
+        def save(self, token: Token) -> None:
+            if not self.works:
+                raise OSError("disk full")
+            super().save(token)
+
+    store = FailingStore(foxy.grant())
+    auth = auth_for(foxy, foxy.grant()).for_token(foxy.grant(), store=store)
+    token = auth.refresh()
+    store.works = True
+    auth.flush()
+
+    assert store.load() == token == auth.token
+
+
+def test_callers_wait_for_the_lock_and_for_a_token_request(foxy: Emulator) -> None:
+    """R11: Nobody gives a shared grant up while another process may still hold the lock, or a request be under way."""
+    endpoint, store = endpoint_for(foxy, timeout=10.0), MemoryStore(expired(foxy))
+    grant = Grant(store.load(), None, Windows(300.0, 60.0), endpoint.clock)
+    local = LocalRenewal(endpoint, grant, Backoff(endpoint.clock))
+    shared = SharedRenewal(local, grant, store, timeout=10.0, clock=endpoint.clock)
+
+    assert (local.limit, shared.limit) == (50.0, 100.0)
