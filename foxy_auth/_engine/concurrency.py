@@ -363,14 +363,17 @@ class _Workers:
     def _run(self) -> None:
         # Let whoever submits a burst of jobs go on. This thread then sees them, and starts the next one itself.
         time.sleep(0)
-        while (job := self._next()) is not None:
+        job: Job[Any] | None = None
+        while (job := self._next(job)) is not None:
             job.run()
-            with self._lock:
-                self._holders.discard(job)
 
-    def _next(self) -> Job[Any] | None:
+    def _next(self, ended: Job[Any] | None) -> Job[Any] | None:
+        """Return the next job for a thread, in whose place another has *ended*, or that has just begun (None)."""
         with self._lock:
-            self._starting_until = -inf
+            if ended is None:
+                self._starting_until = -inf
+            else:
+                self._holders.discard(ended)
             if not self._queue or len(self._holders) >= LIMIT:
                 return None
             job = self._queue.popleft()
