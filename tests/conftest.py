@@ -127,6 +127,11 @@ def server_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
     return lambda name: FROM_ELSEWHERE[name] or request.getfixturevalue(f"{name}_server").url
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run on one process more than there are processors: many tests wait."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure() -> None:
     """Hear Ctrl-C, and let the programs that tests start hear it, also where a shell runs this in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
