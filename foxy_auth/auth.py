@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from foxy_auth._clients.httpx import HttpxAuth
 from foxy_auth._clients.requests import RequestsAuth
 from foxy_auth._oauth import VERSION_HEADER
+from foxy_auth._secrets import Secret, guarded, guarded_class
 from foxy_auth.environment import PRODUCTION, Environment, check_environment, known_environment
 
 # The rest is imported when the first object is made: a program that only imports this pays almost nothing.
@@ -51,6 +52,7 @@ class _Unannounced:
         pass
 
 
+@guarded_class
 class FoxyAuth(RequestsAuth, HttpxAuth):
     """
     Signs requests to Foxy, and keeps the token that it signs them with fresh.
@@ -141,6 +143,7 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         from foxy_auth._engine.source import TokenSource
         from foxy_auth._engine.token_endpoint import ENDPOINTS
         from foxy_auth._oauth.messages import ClientCredentials
+        from foxy_auth.token import refresh_secret
 
         check_environment(environment)
         check_seconds("timeout", timeout, least=0.001)
@@ -152,7 +155,7 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
             raise ValueError(f"grant_type takes {' or '.join(map(repr, ENDPOINTS))}")
         check_grant(token, refresh_token, is_optional=store is not None or grant_type == "client_credentials")
         self._endpoint = ENDPOINTS[grant_type](
-            ClientCredentials(client_id, client_secret, client_auth_method),
+            ClientCredentials(client_id, Secret(client_secret), client_auth_method),
             environment.token_endpoint,
             api_version,
             timeout,
@@ -165,7 +168,7 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         self._source = TokenSource(
             self._endpoint,
             token=token,
-            refresh_token=(token.refresh_token if token else None) or refresh_token,
+            refresh_token=refresh_secret(token) or (Secret(refresh_token) if refresh_token else None),
             windows=self._windows,
             on_token=on_token,
             store=store,
@@ -193,7 +196,7 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
             return own(*args, **options)
 
         # Past the metaclass, which may need arguments, or register each class.
-        members = {"__module__": own.__module__, "__new__": make}
+        members = {"__module__": own.__module__, "__new__": guarded(make)}
         kind: Any = type
         return _CLASSES.setdefault(key, kind.__new__(type(own), own.__name__, (_Unannounced, own, *bases), members))
 
@@ -436,7 +439,7 @@ def settings_of(owner: FoxyAuth | OAuthClient) -> dict[str, Any]:
     endpoint = endpoint_of(owner)
     return {
         "client_id": endpoint.client.client_id,
-        "client_secret": endpoint.client.client_secret,
+        "client_secret": endpoint.client.client_secret.reveal(),
         "client_auth_method": endpoint.client.auth_method,
         "environment": owner.environment,
         "api_version": endpoint.api_version,

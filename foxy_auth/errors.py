@@ -90,8 +90,8 @@ class AuthorizationError(FoxyAuthError):
     The message says what the provider's page requires to be done.
 
     Attributes:
-        error: The provider's error code, such as `access_denied`; or one of ours: `state_mismatch`, `missing_code`,
-            `invalid_response`.
+        error: The provider's error code, such as `access_denied`; or one of ours: `state_mismatch`,
+            `request_mismatch`, `issuer_mismatch`, `missing_code`, `invalid_response`.
 
         description: The provider's explanation, if it gave one.
     """

@@ -27,13 +27,14 @@ from foxy_auth._engine.concurrency import send_in_thread, twin
 from foxy_auth._engine.delivery import deliver_token
 from foxy_auth._libraries import installed_library
 from foxy_auth._oauth.hal import absolute, link, read_resource, resource_request
-from foxy_auth._oauth.messages import HttpResponse, bearer, read_token
+from foxy_auth._oauth.messages import HttpResponse, authorization_header, clean, read_token
+from foxy_auth._secrets import Secret, guarded
 from foxy_auth._transport import check_client
 from foxy_auth.auth import TIMEOUT, FoxyAuth, endpoint_of
 from foxy_auth.client import OAuthClient
 from foxy_auth.environment import PRODUCTION, Environment, check_environment
 from foxy_auth.errors import RegistrationError, TokenUnavailableError
-from foxy_auth.token import Token
+from foxy_auth.token import Token, secrets_of
 
 SUFFIX_LENGTH = 30
 OK = 200
@@ -84,6 +85,7 @@ class Registration:
     url: str | None
 
 
+@guarded
 def new_client_id(prefix: str) -> str:
     """
     Return *prefix* with 30 random letters and digits, as the client id for one installation of an integration.
@@ -102,6 +104,7 @@ def new_client_id(prefix: str) -> str:
     return f"{prefix}{generate_token(SUFFIX_LENGTH)}"
 
 
+@guarded
 def register_client(
     *,
     redirect_uri: str,
@@ -175,6 +178,7 @@ def register_client(
     return _registration(api, response, on_token, redirect_uri=redirect_uri)
 
 
+@guarded
 def create_user(
     auth: FoxyAuth,
     *,
@@ -229,6 +233,7 @@ def create_user(
     return _created(auth, _Api.of(auth, on_token).create("fx:create_user", fields=fields, headers=headers), on_token)
 
 
+@guarded
 def create_store(
     auth: FoxyAuth,
     *,
@@ -275,6 +280,7 @@ def create_store(
     return _created(auth, _Api.of(auth, on_token).create("fx:stores", fields=fields), on_token)
 
 
+@guarded
 def create_integration(
     auth: FoxyAuth, *, project_name: str, project_description: str | None = None, on_token: OnToken | None = None
 ) -> Registration:
@@ -330,12 +336,13 @@ def _registration(
     api: _Api, response: _CreateResponse, on_token: OnToken | None, *, redirect_uri: str | None
 ) -> Registration:
     try:
-        credentials = _credentials(response.fields)
+        client_id, client_secret = _credentials(response.fields)
     except (TypeError, ValueError):
         deliver_token(response.token, on_token, timeout=api.timeout)  # what follows may fail
-        credentials = _find_credentials(api, response)
+        client_id, client_secret = _find_credentials(api, response)
     client = OAuthClient(
-        *credentials,
+        client_id,
+        client_secret.reveal(),
         redirect_uri=redirect_uri if redirect_uri and is_redirect_uri(redirect_uri) else None,  # it may be several
         environment=api.environment,
         api_version=api.api_version,
@@ -345,10 +352,10 @@ def _registration(
     return Registration(client, response.token, client.auth(response.token, on_token=on_token), response.url)
 
 
-def _find_credentials(api: _Api, response: _CreateResponse) -> tuple[str, str]:
+def _find_credentials(api: _Api, response: _CreateResponse) -> tuple[str, Secret]:
     """Read a new client's id and secret from its own resource; a recorded response to its creation had neither."""
     try:
-        return _credentials(api.get("fx:client", headers={"Authorization": bearer(response.token)}))
+        return _credentials(api.get("fx:client", token=response.token))
     except (TypeError, ValueError, RegistrationError, TokenUnavailableError) as error:
         message = (
             f"the API created {response.url or 'it'}, and its token went to on_token, if there is one; but its client "
@@ -357,11 +364,11 @@ def _find_credentials(api: _Api, response: _CreateResponse) -> tuple[str, str]:
         raise RegistrationError(message, status=CREATED) from None
 
 
-def _credentials(fields: Mapping[str, Any]) -> tuple[str, str]:
+def _credentials(fields: Mapping[str, Any]) -> tuple[str, Secret]:
     """Return the client id and secret; `TypeError` or `ValueError` if one of them is missing or cannot be sent."""
     for name in ("client_id", "client_secret"):
         check_credential(name, fields.get(name))
-    return fields["client_id"], fields["client_secret"]
+    return fields["client_id"], Secret(fields["client_secret"])
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -395,11 +402,11 @@ class _Api:
         endpoint = endpoint_of(auth)
         return cls(auth.environment, endpoint.api_version, endpoint.http, endpoint.timeout, auth)
 
-    def get(self, *relations: str, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
-        """Return the API home, or the resource to which *relations* lead from there."""
-        resource = read_resource(self._send(self.environment.api, headers=headers))
+    def get(self, *relations: str, token: Token | None = None) -> Mapping[str, Any]:
+        """Return the API home, or the resource to which *relations* lead from there; signed with *token*, if given."""
+        resource = self._read(self._send(self.environment.api, token=token), token)
         for relation in relations:
-            resource = read_resource(self._send(self._linked(resource, relation), headers=headers))
+            resource = self._read(self._send(self._linked(resource, relation), token=token), token)
         return resource
 
     def create(
@@ -409,13 +416,14 @@ class _Api:
         url = self._linked(self.get(*relations[:-1]), relations[-1])
         asked_at = time.time()
         response = self._send(url, {name: value for name, value in fields.items() if value is not None}, headers)
-        created = read_resource(response)
+        created = self._read(response)
         location = response.headers.get("location")
         address = link(created, "self", base=url) or (absolute(location, base=url) if location else None)
         try:
             token = read_token(created.get("token") or created, asked_at=asked_at)  # an integration's is not nested
         except (KeyError, TypeError, ValueError, AttributeError):
-            message = f"the API created {address or 'it'}, but its response has no token; look in Foxy's admin"
+            place = clean(address or "it", self._secrets(None))
+            message = f"the API created {place}, but its response has no token to use; look in Foxy's admin"
             raise RegistrationError(message, status=CREATED) from None
         return _CreateResponse(created, token, address)
 
@@ -430,7 +438,28 @@ class _Api:
         return url
 
     def _send(
-        self, url: str, fields: Mapping[str, object] | None = None, headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        fields: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        token: Token | None = None,
     ) -> HttpResponse:
+        if token:
+            headers = {"Authorization": authorization_header(token)}
         request = resource_request(url, api_version=self.api_version, fields=fields, headers=headers)
-        return send_in_thread(request, through=self.http or installed_library(), timeout=self.timeout, auth=self.auth)
+        return send_in_thread(
+            request,
+            through=self.http or installed_library(),
+            timeout=self.timeout,
+            auth=None if token else self.auth,
+            hidden=lambda: self._secrets(token),
+        )
+
+    def _read(self, response: HttpResponse, token: Token | None = None) -> Mapping[str, Any]:
+        return read_resource(response, hidden=self._secrets(token))
+
+    def _secrets(self, token: Token | None) -> tuple[Secret, ...]:
+        """Return what a request was signed with, which the API may repeat in an error."""
+        token = token or (self.auth.token if self.auth else None)
+        return secrets_of(token) if token else ()

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any, Self
 
+from foxy_auth._secrets import Secret, guarded_class
+
 STORE_SCOPE = re.compile("store_id_([0-9]+)")
 VISIBLE_ASCII = re.compile("[!-~]+")
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+@guarded_class
 @dataclass(frozen=True, slots=True)
 class Token:
     """
@@ -29,10 +32,11 @@ class Token:
 
         scope: The granted scopes, separated by spaces, as the provider wrote them.
 
-        token_type: As the provider wrote it; compare it without case.
+        token_type: `Bearer`, in the provider's spelling: letters may be of either case.
 
     Raises:
-        TypeError, ValueError: A field has the wrong type, or a token could not be sent.
+        TypeError, ValueError: A field has the wrong type, or a token could not be sent, or is no bearer token: one of
+            another type must not be used by those who do not know the type (RFC 6749, section 7.1).
     """
 
     access_token: str = field(repr=False)
@@ -52,6 +56,10 @@ class Token:
             _check_instant(name, getattr(self, name))
         if not VISIBLE_ASCII.fullmatch(self.access_token):
             raise ValueError("Token.access_token must be visible ASCII without whitespace (RFC 6749, appendix A.12)")
+        if self.token_type.lower() != "bearer":
+            raise ValueError(
+                "Token.token_type must be Bearer; tokens of other types cannot be used (RFC 6749, section 7.1)"
+            )
         if self.refresh_token and SURROGATE.search(self.refresh_token):
             raise ValueError("Token.refresh_token must not contain lone surrogates, which cannot be sent")
 
@@ -104,6 +112,17 @@ class Token:
             scope=scope if isinstance(scope, str) else " ".join(scope),
             token_type=fields.get("token_type") or "Bearer",
         )
+
+
+def refresh_secret(token: Token | None) -> Secret | None:
+    """Return the refresh token of *token*, if it has one."""
+    return Secret(token.refresh_token) if token and token.refresh_token else None
+
+
+def secrets_of(token: Token) -> tuple[Secret, ...]:
+    """Return what is secret about *token*."""
+    refresh_token = refresh_secret(token)
+    return Secret(token.access_token), *((refresh_token,) if refresh_token else ())
 
 
 def _check_instant(name: str, instant: object) -> None:

@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass
 
 from foxy_auth._engine.clock import Clock
+from foxy_auth._secrets import Secret
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.token import Token
 
@@ -33,7 +34,7 @@ class Failure:
     """
 
     error: FoxyAuthError
-    refresh_token: str | None
+    refresh_token: Secret | None
     retry_at: float
     blocked_until: float
     refusals: int
@@ -59,7 +60,7 @@ class Backoff:
     def __setstate__(self, clock: Clock) -> None:
         self.__init__(clock)  # type: ignore[misc]
 
-    def record_failure(self, error: FoxyAuthError, refresh_token: str | None) -> None:
+    def record_failure(self, error: FoxyAuthError, refresh_token: Secret | None) -> None:
         """Note that a refresh with *refresh_token* has failed."""
         now, wait, refusals = self._clock.monotonic(), getattr(error, "retry_after", None) or 0.0, 0
         if isinstance(error, TokenRefusedError):
@@ -72,7 +73,7 @@ class Backoff:
         """Note that there is a new token."""
         self._failure = None
 
-    def grant_is_gone(self, refresh_token: str | None) -> LoginRequiredError | None:
+    def grant_is_gone(self, refresh_token: Secret | None) -> LoginRequiredError | None:
         """Return the provider's refusal of *refresh_token*, if that was the last refresh."""
         failure = self._failure
         if failure and failure.refresh_token == refresh_token and isinstance(failure.error, LoginRequiredError):

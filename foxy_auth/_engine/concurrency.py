@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from functools import wraps
 from math import inf
@@ -25,6 +25,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar
 
 from foxy_auth._engine.event_loops import Loop, on_loop, running_loop
 from foxy_auth._oauth.messages import HttpRequest, HttpResponse
+from foxy_auth._secrets import Secret, cut, guarded
 from foxy_auth._transport import GRACE, before_sending, send
 from foxy_auth.errors import FoxyAuthError, StoreError, TokenUnavailableError
 
@@ -205,7 +206,7 @@ class Job(Generic[T]):
                 self.outcome.set_result(outcome)
         except BaseException as error:  # noqa: BLE001 - raised to whoever waits
             if not self.outcome.done():
-                self.outcome.set_exception(error)
+                self.outcome.set_exception(cut(error))
         finally:
             self.end()
             _under_way.discard(self)
@@ -396,7 +397,12 @@ def start(job: Job[T]) -> Job[T]:
 
 
 def send_in_thread(
-    request: HttpRequest, *, through: object, timeout: float, auth: object | None = None
+    request: HttpRequest,
+    *,
+    through: object,
+    timeout: float,
+    auth: object | None = None,
+    hidden: Callable[[], Iterable[Secret]] = tuple,
 ) -> HttpResponse:
     """
     Send *request* in a thread of its own, and wait for the whole response three timeouts at most.
@@ -408,7 +414,7 @@ def send_in_thread(
 
     def send_now(job: Job[HttpResponse]) -> HttpResponse:
         job.step(limit, overdue)
-        return send(request, through=through, timeout=timeout, auth=auth)
+        return send(request, through=through, timeout=timeout, auth=auth, hidden=hidden)
 
     return start(Job(send_now, timeout=timeout, limit=limit, loop=present_loop())).wait()
 
@@ -431,7 +437,7 @@ def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
     asynchronous.__doc__ = f"Async version of `{function.__name__}`, on asyncio or trio."
     asynchronous.__name__ = f"a{function.__name__}"
     asynchronous.__qualname__ = function.__qualname__.removesuffix(function.__name__) + asynchronous.__name__
-    return asynchronous
+    return guarded(asynchronous)
 
 
 def make_room() -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from inspect import isawaitable
 from threading import Event, Lock, Thread
 from typing import Any
@@ -25,8 +26,9 @@ from foxy_auth._engine.event_loops import (
     run_in_new_loop,
     run_on,
 )
+from foxy_auth._secrets import described, failure_of
 from foxy_auth.errors import FoxyAuthError, StoreError
-from foxy_auth.token import Token
+from foxy_auth.token import Token, secrets_of
 
 Recipient = Callable[[Token], object]
 
@@ -120,16 +122,11 @@ class Delivery:
             self._due_at = self._clock() + SPACING
             _undelivered.add(self)
 
-    def record_failure(self, token: Token, error: BaseException) -> None:
-        """Note that *token* could not be delivered; it is tried again in a while."""
-        try:
-            reason = str(error).replace(token.access_token, "[hidden]").replace(token.refresh_token or "\0", "[hidden]")
-        except Exception:  # noqa: BLE001 - an error of the recipient's own
-            reason = "it cannot be shown"
-        text = "%s failed, the new token is kept in memory only: %s: %s"
-        logger.error(text, self.name, type(error).__name__, reason)
+    def record_failure(self, token: Token, failure: BaseException) -> None:
+        """Note that *token* could not be delivered, by an error without secrets; it is tried again in a while."""
+        logger.error("%s failed, the new token is kept in memory only: %s", self.name, described(failure))
         with self._lock:
-            self._error = error.with_traceback(None)  # which would keep the recipient's frames, and what is in them
+            self._error = failure
             self._due_at = self._clock() + SPACING
             self.failures += 1
             if self._token is None:
@@ -157,26 +154,23 @@ class Delivery:
         attempted: Token | None = None
         while (token := self._next(attempted)) is not None:
             attempted = token
-            try:
-                self._deliver(token)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the token is undelivered, and that is told
-                self.record_failure(token, error)
-            else:
-                self.record_success(token)
+            self._attempt(token, self._deliver)
 
     def deliver_now(self, token: Token, recipient: Recipient) -> bool:
         """Deliver *token* to another *recipient*, under a lock of the caller's; tell whether that worked."""
         self._running = True
         try:
-            recipient(token)
-        except Exception as error:  # noqa: BLE001 - as above
-            self.record_failure(token, error)
-            return False
-        else:
-            self.record_success(token)
-            return True
+            return self._attempt(token, recipient)
         finally:
             self._running = False
+
+    def _attempt(self, token: Token, recipient: Recipient) -> bool:
+        failure = failure_of(partial(recipient, token), secrets_of(token))
+        if failure is None:
+            self.record_success(token)
+        else:
+            self.record_failure(token, failure)
+        return failure is None
 
     def _next(self, attempted: Token | None) -> Token | None:
         with self._lock:

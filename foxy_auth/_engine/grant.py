@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from foxy_auth._engine.clock import Clock
 from foxy_auth._engine.freshness import Freshness, Schedule, Windows
 from foxy_auth._oauth.messages import AuthorizationHeader, authorization_header
-from foxy_auth.token import Token
+from foxy_auth._secrets import Secret
+from foxy_auth.token import Token, refresh_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Grant:
         refresh_token: What the next token request sends.
     """
 
-    def __init__(self, token: Token | None, refresh_token: str | None, windows: Windows, clock: Clock) -> None:
+    def __init__(self, token: Token | None, refresh_token: Secret | None, windows: Windows, clock: Clock) -> None:
         """Begin with a token, a refresh token or both."""
         self._windows = windows
         self._clock = clock
@@ -56,14 +57,14 @@ class Grant:
     def put(self, token: Token) -> None:
         """Let *token* be the one in memory."""
         schedule = self._windows.schedule(token, jitter=self._clock.chance())
-        self.refresh_token = token.refresh_token
+        self.refresh_token = refresh_secret(token)
         self.signature = Signature(token, authorization_header(token), schedule.fresh_from, schedule.stale_at, schedule)
 
-    def __getstate__(self) -> tuple[Token | None, str | None, Windows, Clock]:
+    def __getstate__(self) -> tuple[Token | None, Secret | None, Windows, Clock]:
         """Leave out the signature, which would be pickled without its secret."""
         return self.token, self.refresh_token, self._windows, self._clock
 
-    def __setstate__(self, state: tuple[Token | None, str | None, Windows, Clock]) -> None:
+    def __setstate__(self, state: tuple[Token | None, Secret | None, Windows, Clock]) -> None:
         self.__init__(*state)  # type: ignore[misc]
 
     @property

@@ -24,9 +24,10 @@ from foxy_auth._engine.delivery import Delivery
 from foxy_auth._engine.event_loops import Loop
 from foxy_auth._engine.grant import Grant
 from foxy_auth._engine.token_endpoint import LIMIT, TokenEndpoint
+from foxy_auth._secrets import Secret, without_secrets
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError, TokenUnavailableError
 from foxy_auth.stores import TokenStore
-from foxy_auth.token import Token
+from foxy_auth.token import Token, refresh_secret, secrets_of
 
 POLL = 0.1  # seconds of waiting for the lock, after which the store is read again
 # How long others may hold the lock before a refresh fails, in timeouts: for their token request and their save.
@@ -186,7 +187,7 @@ class SharedRenewal:
                 raise StoreError(text.removesuffix(" ()"))
             time.sleep(max(0.0, poll_until - time.monotonic()))  # a lock may say no at once
 
-    def _renew_under_lock(self, flight: Flight, keep: Keep) -> TimeoutError | None:
+    def _renew_under_lock(self, flight: Flight, keep: Keep) -> BaseException | None:
         """Adopt or exchange, and save; return what the lock raises if another holds it."""
         self._step(flight)
         self._lock_is_wanted.set()  # should an earlier flight of ours still have it
@@ -195,22 +196,25 @@ class SharedRenewal:
                 try:
                     leaving.enter_context(self._store.lock(POLL))
                 except TimeoutError as held_by_another:
-                    return held_by_another
+                    return self._cut(held_by_another)
                 self._adopt_or_exchange(flight, keep)
         except Exception as error:
             if flight.has_exchanged and flight.outcome.done():  # what was saved may be gone with the lock
-                self.saving.record_failure(flight.outcome.result(), error)
-            elif isinstance(error, FoxyAuthError | AbandonedError):
-                raise
+                failure = self._cut(error)
+                del error
+                self.saving.record_failure(flight.outcome.result(), failure)
+            elif isinstance(error, StoreError) or not isinstance(error, FoxyAuthError | AbandonedError):
+                failure = self._failure("locked", error)
+                raise failure from failure.__cause__
             else:
-                raise StoreError(f"the store cannot be locked ({type(error).__name__}); repair it") from error
+                raise
         return None
 
     def _adopt_or_exchange(self, flight: Flight, keep: Keep) -> None:
         stored = self._load(flight)
         if self._adopt(stored, flight, keep):
             return
-        refused: set[str | None] = set()
+        refused: set[Secret | None] = set()
         while True:
             sent = self._grant.refresh_token
             try:
@@ -224,10 +228,10 @@ class SharedRenewal:
                     raise
             else:
                 self._note_older(stored.access_token if stored else None)
-                self._keep_and_save(flight, token, keep, is_rotated=token.refresh_token != sent)
+                self._keep_and_save(flight, token, keep, is_rotated=refresh_secret(token) != sent)
                 return
 
-    def _choose_refresh_token(self, refused: set[str | None]) -> bool:
+    def _choose_refresh_token(self, refused: set[Secret | None]) -> bool:
         """
         Choose another refresh token to try, the store's or the first one; tell whether there is one.
 
@@ -250,7 +254,8 @@ class SharedRenewal:
         """
         if stored is None or self._overrides or stored.access_token in {*self._older, self._own}:
             return False
-        token = replace(stored, refresh_token=stored.refresh_token or self._grant.refresh_token)
+        own = self._grant.refresh_token
+        token = replace(stored, refresh_token=stored.refresh_token or (own.reveal() if own else None))
         self._note_older(self._own)
         if not self._grant.usable(token, flight.rejected):
             self._grant.put(token)
@@ -274,9 +279,11 @@ class SharedRenewal:
     def _save_again(self, token: Token) -> None:
         """Keep the lock for a while: whoever got it now would read, and send, a refresh token that is spent."""
         until = time.monotonic() + SAVE_LIMIT * self._timeout
-        is_last = False
-        while not is_last and self.saving.is_pending:
-            is_last = self._lock_is_wanted.wait(SAVE_PAUSE) or time.monotonic() >= until
+        while self.saving.is_pending and time.monotonic() < until:
+            if self._lock_is_wanted.wait(SAVE_PAUSE):
+                self._lock_is_wanted.clear()
+                self.saving.deliver_now(token, self._write)  # whoever waits hears of a failure
+                continue
             with suppress(Exception):  # the failure is logged already
                 self._write(token)
                 self.saving.record_success(token)
@@ -301,13 +308,26 @@ class SharedRenewal:
             self._step(flight)
         try:
             stored: object = self._store.load()
-        except StoreError:
-            raise
-        except Exception as error:
-            raise StoreError(f"the store cannot be read ({type(error).__name__}); repair it") from error
+        except Exception as error:  # noqa: BLE001 - a store of the user raises what it likes
+            failure = self._failure("read", error)
+            raise failure from failure.__cause__
         if stored is None or isinstance(stored, Token):
             return stored
         raise StoreError(f"the store's load returned {kind(stored)}, not a Token or None; Token.from_dict(…) makes one")
+
+    def _failure(self, action: str, error: Exception) -> StoreError:
+        """Return what those who wait get; the user's own store may raise `StoreError` too."""
+        cause = self._cut(error)
+        if isinstance(cause, StoreError):
+            return cause
+        failure = StoreError(f"the store cannot be {action} ({kind(error)}); repair it")
+        failure.__cause__ = cause
+        return failure
+
+    def _cut(self, error: BaseException) -> BaseException:
+        secrets = secrets_of(self._grant.token) if self._grant.token else ()
+        is_ours = isinstance(error, StoreError) and type(self._store).__module__.startswith("foxy_auth.")
+        return without_secrets(error, secrets, guess=not is_ours)
 
     def _save_later(self, token: Token) -> None:
         """Save a token that could not be saved when it was issued, unless there is a newer one here or there."""

@@ -23,6 +23,7 @@ from foxy_auth._engine.freshness import Freshness, Windows
 from foxy_auth._engine.grant import Grant, Signature
 from foxy_auth._engine.renewal import Flight, LocalRenewal, SharedRenewal
 from foxy_auth._engine.token_endpoint import TokenEndpoint
+from foxy_auth._secrets import Secret, without_secrets
 from foxy_auth.errors import FoxyAuthError, StoreError, TokenUnavailableError
 from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token
@@ -59,7 +60,7 @@ class TokenSource:
         endpoint: TokenEndpoint,
         *,
         token: Token | None,
-        refresh_token: str | None,
+        refresh_token: Secret | None,
         windows: Windows,
         on_token: Recipient | None = None,
         store: TokenStore | None = None,
@@ -259,9 +260,10 @@ class TokenSource:
             self._renewal.renew(flight, self._keep)
         except BaseException as cause:  # noqa: BLE001 - whatever it is, those who wait get an error of ours
             error = self._as_own_error(cause)
+            del cause
             if not flight.abandoned:  # or nobody hears of it, and that was recorded
                 self._record_failure(flight, error)
-            raise error.with_traceback(None) from error.__cause__
+            raise error from error.__cause__
         if self._delivery.is_pending:
             flight.free_slot()  # a callback may take long, or need another token
             if self._delivery.is_pending:
@@ -275,7 +277,7 @@ class TokenSource:
         if isinstance(error, FoxyAuthError):
             return error
         own = TokenUnavailableError(f"the refresh broke off ({type(error).__name__}); try later")
-        own.__cause__ = error
+        own.__cause__ = without_secrets(error)
         return own
 
     def _keep(self, flight: Flight, token: Token) -> bool:

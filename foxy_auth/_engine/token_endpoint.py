@@ -18,6 +18,7 @@ from foxy_auth._oauth.messages import (
     read_token_response,
     token_request,
 )
+from foxy_auth._secrets import Secret
 from foxy_auth._transport import check_client, send
 from foxy_auth.errors import LoginRequiredError, TokenUnavailableError
 from foxy_auth.token import Token
@@ -71,7 +72,7 @@ class TokenEndpoint:
     def __post_init__(self) -> None:
         """Refuse what no token request could be made with."""
         check_credential("client_id", self.client.client_id)
-        check_credential("client_secret", self.client.client_secret)
+        check_credential("client_secret", self.client.client_secret.reveal())
         check_auth_method(self.client.auth_method)
         check_api_version(self.api_version)
         check_client(self.http)
@@ -81,7 +82,7 @@ class TokenEndpoint:
         """Stay one: it is a value, but for the user's client, which most libraries cannot copy."""
         return self
 
-    def refresh(self, refresh_token: str | None, *, scope: str = "", library: str | None = None) -> Token:
+    def refresh(self, refresh_token: Secret | None, *, scope: str = "", library: str | None = None) -> Token:
         """
         Exchange *refresh_token* for a token (RFC 6749, section 6).
 
@@ -96,28 +97,29 @@ class TokenEndpoint:
             raise LoginRequiredError("there is no refresh token to get a new access token with; authorize again")
         return self._request("refresh_token", {"refresh_token": refresh_token}, library, scope=scope)
 
-    def code(self, code: str, *, redirect_uri: str, code_verifier: str | None) -> Token:
+    def code(self, code: Secret, *, redirect_uri: str, code_verifier: Secret | None) -> Token:
         """Exchange an authorization code for the first token of a grant (RFC 6749, section 4.1.3)."""
-        fields = {"code": code, "redirect_uri": redirect_uri, "code_verifier": code_verifier or ""}
-        return self._request("authorization_code", fields)
+        verifier = {"code_verifier": code_verifier} if code_verifier else {}
+        return self._request("authorization_code", {"code": code, "redirect_uri": redirect_uri, **verifier})
 
     def client_credentials(self, scope: str = CLIENT_FULL_ACCESS, *, library: str | None = None) -> Token:
         """Get a token for the client itself (RFC 6749, section 4.4)."""
         return self._request("client_credentials", {"scope": scope}, library, scope=scope)
 
     def _request(
-        self, grant_type: str, fields: Mapping[str, str], library: str | None = None, *, scope: str = ""
+        self, grant_type: str, fields: Mapping[str, str | Secret], library: str | None = None, *, scope: str = ""
     ) -> Token:
         client = self.client
         request = token_request(client, grant_type, fields, url=self.url, api_version=self.api_version)
-        basic = b64encode(f"{client.client_id}:{client.client_secret}".encode()).decode()
-        grant = (fields.get(name) for name in ("refresh_token", "code", "code_verifier"))
-        hidden = (basic, client.client_secret, *filter(None, grant))
+        basic = Secret(b64encode(f"{client.client_id}:{client.client_secret.reveal()}".encode()).decode())
+        secrets = [field for field in fields.values() if isinstance(field, Secret)]
+        hidden = (basic, client.client_secret, *secrets)
+        sent = secrets[0] if grant_type == "refresh_token" else None
 
         def attempt(timeout: float) -> Token:
             asked_at = self.clock.now()
-            response = send(request, through=self.http or library or self.library, timeout=timeout)
-            sent = fields.get("refresh_token")
+            through = self.http or library or self.library
+            response = send(request, through=through, timeout=timeout, hidden=lambda: hidden)
             return read_token_response(response, asked_at=asked_at, refresh_token=sent, scope=scope, hidden=hidden)
 
         return self._retry(attempt)
@@ -143,7 +145,7 @@ class TokenEndpoint:
 class ClientCredentialsEndpoint(TokenEndpoint):
     """A token endpoint for grants without refresh token: where others refresh, it asks anew for the client itself."""
 
-    def refresh(self, refresh_token: str | None, *, scope: str = "", library: str | None = None) -> Token:  # noqa: ARG002
+    def refresh(self, refresh_token: Secret | None, *, scope: str = "", library: str | None = None) -> Token:  # noqa: ARG002
         """Get another token for the client itself."""
         return self.client_credentials(scope or CLIENT_FULL_ACCESS, library=library)
 
