@@ -2,7 +2,8 @@
 One request through whichever client library is there: values in, values out.
 
 A token request carries the client secret, so it follows no redirect and uses no netrc and no cookies. Proxies and
-certificate authorities come from the usual environment variables, or from the client that the user gave.
+certificate authorities come from the usual environment variables, or from the client that the user gave; what goes to
+this machine goes through no proxy. The response is asked for uncoded, and otherwise decoded here, up to its limit.
 
 Without such a client, each request has a client of its own, and so a connection of its own: one that was kept open may
 break off just when it is used again, and then nobody knows whether the provider has issued a token. What is costly
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,11 +26,20 @@ from threading import Lock
 from typing import Any
 
 from foxy_auth._libraries import library_of
+from foxy_auth._oauth.content_coding import decode
 from foxy_auth._oauth.messages import MAX_TOKEN_RESPONSE, HttpRequest, HttpResponse
+from foxy_auth._oauth.origin import Origin, is_on_loopback, plain_origin
+from foxy_auth._secrets import Secret, links, without_secrets
 from foxy_auth.errors import FoxyAuthError, TokenUnavailableError
 
 # What the variables name that decide about certificate authorities, for each library.
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+UNCODED = {"Accept-Encoding": "identity"}
+PROXY_REFUSAL = (
+    "a request in plain http to this machine would leave through a proxy, which could read the secrets; "
+    "name the host in the environment variable NO_PROXY, or use a client without proxies"
+)
+CHUNK = 2**13  # bytes
 GRACE = 0.5  # seconds for what has arrived already when a deadline has passed: the process may have been stopped
 
 # Called right before a request leaves; an error that it raises keeps the request from leaving.
@@ -62,7 +72,14 @@ def check_client(client: object) -> None:
         raise TypeError(message)
 
 
-def send(request: HttpRequest, *, through: object, timeout: float, auth: object | None = None) -> HttpResponse:
+def send(
+    request: HttpRequest,
+    *,
+    through: object,
+    timeout: float,
+    auth: object | None = None,
+    hidden: Callable[[], Iterable[Secret]] = tuple,
+) -> HttpResponse:
     """
     Send *request* and return the response, whatever its status.
 
@@ -74,6 +91,8 @@ def send(request: HttpRequest, *, through: object, timeout: float, auth: object 
         timeout: Seconds for each wait on the network, and for the response's body.
 
         auth: An auth object that signs the request; None sends it as it is.
+
+        hidden: Tells which secrets errors must not repeat: a response that cannot be read is quoted in some.
 
     Raises:
         TokenUnavailableError: No whole response came, or a larger one than *request* allows; its `repeatable` tells
@@ -90,23 +109,28 @@ def send(request: HttpRequest, *, through: object, timeout: float, auth: object 
         raise
     except Exception as error:  # noqa: BLE001 - no error of a client library passes, be it its own or a mock's
         message = f"{request.url} could not be reached or did not answer ({type(error).__name__}); try later"
-        raise TokenUnavailableError(message, repeatable=family.is_unsent(module, error)) from _strip(error)
+        raise TokenUnavailableError(message, repeatable=family.is_unsent(module, error)) from _strip(error, hidden())
 
 
-def _strip(error: Exception) -> Exception:
-    """Take from *error*, and from what led to it, the request and the frames, which hold the secrets."""
-    link: Any = error
-    while link is not None:
-        link.__traceback__ = None
+def _strip(error: Exception, hidden: Iterable[Secret]) -> BaseException:
+    """Take from *error*, and from what led to it, the request, the frames and what is *hidden*."""
+    for link in links(error):
         for name in ("request", "response"):
             if name in vars(link) or f"_{name}" in vars(link):
                 setattr(link, name, None)
-        link = link.__cause__ or link.__context__
-    return error
+    return without_secrets(error, hidden, guess=False)
 
 
-def _read(chunks: Iterable[bytes], request: HttpRequest, timeout: float) -> bytes:
-    """Join *chunks*, but neither endlessly nor without end in sight."""
+def _read(chunks: Iterable[bytes], coding: str, request: HttpRequest, timeout: float) -> bytes:
+    """Join and decode *chunks*, but neither endlessly nor without end in sight."""
+    try:
+        return decode(_joined(chunks, request, timeout), coding, request.max_bytes)
+    except ValueError as error:
+        message = f"the response of {request.url} cannot be read, for {error}; check that address"
+        raise TokenUnavailableError(message) from None
+
+
+def _joined(chunks: Iterable[bytes], request: HttpRequest, timeout: float) -> bytes:
     until = time.monotonic() + timeout
     looks_again = True
     body = bytearray()
@@ -148,7 +172,7 @@ def _make_client(library: str, url: str) -> Any:
     if url.startswith("https:"):
         with _context_lock:
             context = _tls_context(library, _certificates())
-    return _FAMILIES[library].make_client(import_module(library), context)
+    return _FAMILIES[library].make_client(import_module(library), context, url)
 
 
 def _certificates() -> tuple[tuple[str, str, float], ...]:
@@ -177,13 +201,16 @@ def _make_requests_context(module: Any) -> ssl.SSLContext | None:
     return context
 
 
-def _make_session(module: Any, context: ssl.SSLContext | None) -> Any:
+def _make_session(module: Any, context: ssl.SSLContext | None, url: str) -> Any:
     session = module.Session()
+    session.trust_env = False  # but for what is looked up here
+    session.proxies = {} if is_on_loopback(url) else module.utils.get_environ_proxies(url)
     if module.__name__ == "requests":
         session.is_ours = True
-        session.trust_env = False  # netrc is not used; proxies are looked up for each request
         for scheme in ("http://", "https://"):
             session.mount(scheme, _adapter_class(module)(context))
+    else:
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
     return session
 
 
@@ -239,28 +266,46 @@ def _send_requests(
 ) -> HttpResponse:
     hooks: dict[str, Any] = {"response": [_leave_alone]}
     headers: dict[str, str | None] = {"Authorization": None}  # which takes away what the session would add
-    options: dict[str, Any] = {}
+    if plain_origin(request.url) and is_by_proxy(module, session, request.url):
+        raise TokenUnavailableError(PROXY_REFUSAL)
     if module.__name__ == "niquests":
         hooks["pre_send"] = [_note_sending]
-    elif hasattr(session, "is_ours"):
-        options["proxies"] = module.utils.get_environ_proxies(request.url)
-    else:  # no session of the user's tells when a request leaves
+    elif not hasattr(session, "is_ours"):  # no session of the user's tells when a request leaves
         before_sending.get()()
     with session.request(
         request.method,
         request.url,
         data=request.body,
-        headers={**headers, **request.headers},
+        headers={**headers, **request.headers, **UNCODED},
         auth=auth or _no_netrc,
         hooks=hooks,
         allow_redirects=False,
         stream=True,
         timeout=timeout,
-        **options,
     ) as response:
-        # In 2**16 chunks at most, a token's byte by byte: larger ones are gathered without a look at the clock.
-        body = _read(response.iter_content(request.max_bytes // MAX_TOKEN_RESPONSE), request, timeout)
+        # In 2**16 chunks at most, a token's byte by byte: larger ones may be gathered without a look at the clock.
+        chunks, coding = undecoded(response, request.max_bytes // MAX_TOKEN_RESPONSE)
+        body = _read(chunks, coding, request, timeout)
         return HttpResponse(response.status_code, _lower(response.headers), body)
+
+
+def undecoded(response: Any, size: int) -> tuple[Iterable[bytes], str]:
+    """Return the body of *response* as it comes, if need be in chunks of *size* bytes, and how it is coded."""
+    raw = response.raw
+    if not hasattr(raw, "stream") or response._content_consumed:  # noqa: SLF001 - there is no public way
+        return response.iter_content(size), ""  # which decodes nothing then, or has done so
+    # Not by `stream`: of a chunked body that would read the line before a chunk, however long.
+    if hasattr(raw, "read1") and type(raw).__module__.startswith("urllib3"):  # not a mock's; read1 waits for no more
+        chunks = iter(lambda: raw.read1(CHUNK, decode_content=False), b"")
+    else:
+        chunks = iter(lambda: raw.read(size, decode_content=False), b"")
+    return chunks, response.headers.get("Content-Encoding", "")
+
+
+def is_by_proxy(module: Any, session: Any, url: str, proxies: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a proxy of *session*, of the environment or of the request would get a request to *url*."""
+    settings = session.merge_environment_settings(url, dict(proxies or {}), None, None, None)
+    return bool(module.utils.select_proxy(url, settings["proxies"]))
 
 
 def _note_sending(_: object) -> None:
@@ -273,7 +318,13 @@ def _no_netrc(request: Any) -> Any:
 
 
 def _leave_alone(response: Any, **_: Any) -> Any:
-    """Return *response*: hooks of the session would log it, or raise for its status, and hide what it says."""
+    """
+    Return *response*: hooks of the session would log it, or raise for its status, and hide what it says.
+
+    But the session must not see that it is a redirect, for it would read and decode its body, however long.
+    """
+    if response.is_redirect:
+        del response.headers["Location"]
     return response
 
 
@@ -288,17 +339,26 @@ def _is_unsent_by_requests(module: Any, error: Exception) -> bool:
 # --- httpx and httpx2 -----------------------------------------------------------------------------------------------
 
 
-def _make_httpx_client(module: Any, context: ssl.SSLContext | None) -> Any:
+def _make_httpx_client(module: Any, context: ssl.SSLContext | None, url: str) -> Any:
     # Without certificate authorities nothing can be reached by TLS, which plain http does not need.
-    return module.Client(verify=context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return module.Client(verify=context, trust_env=not is_on_loopback(url))  # proxies are all that is left to trust
 
 
 def _send_httpx(module: Any, client: Any, request: HttpRequest, timeout: float, auth: object | None) -> HttpResponse:
+    plain = plain_origin(request.url)
+
+    def trace(event: str, info: Any) -> None:
+        if plain and tells_of_proxy(event, info, plain):
+            raise TokenUnavailableError(PROXY_REFUSAL)
+        if event.endswith("send_request_headers.started"):
+            before_sending.get()()
+
     built = client.build_request(
-        request.method, request.url, content=request.body, timeout=timeout, extensions={"trace": _trace}
+        request.method, request.url, content=request.body, timeout=timeout, extensions={"trace": trace}
     )
     built.headers.pop("Authorization", None)  # which the client would add
-    built.headers.update(request.headers)
+    built.headers.update({**request.headers, **UNCODED})
     try:
         response = client.send(built, auth=auth, follow_redirects=False, stream=True)
     except module.HTTPStatusError as error:
@@ -307,15 +367,23 @@ def _send_httpx(module: Any, client: Any, request: HttpRequest, timeout: float, 
         body = response.content if response.is_stream_consumed else b""
         return HttpResponse(response.status_code, _lower(response.headers), body)
     try:
-        body = _read(response.iter_bytes(), request, timeout)
+        if response.is_stream_consumed:  # by a hook of the user's, or because it is a mock's
+            chunks, coding = response.iter_bytes(), ""
+        else:
+            chunks, coding = response.iter_raw(), response.headers.get("Content-Encoding", "")
+        body = _read(chunks, coding, request, timeout)
         return HttpResponse(response.status_code, _lower(response.headers), body)
     finally:
         response.close()
 
 
-def _trace(event: str, _: object) -> None:
-    if event.endswith("send_request_headers.started"):
-        before_sending.get()()
+def tells_of_proxy(event: str, info: Any, origin: Origin) -> bool:
+    """Tell whether by this *event* of httpcore's a proxy is about to get a request to *origin* in plain http."""
+    if event.endswith("send_request_headers.started"):  # such proxies are sent the whole address
+        return Origin.of(info["request"].url.target.decode("latin-1")) == origin
+    if event.endswith("setup_socks5_connection.started"):
+        return (info["host"], info["port"]) == (origin.host, origin.port)
+    return False
 
 
 def _is_unsent_by_httpx(module: Any, error: Exception) -> bool:
@@ -329,7 +397,7 @@ class _Family:
 
     client: str
     make_context: Callable[[Any], ssl.SSLContext | None]
-    make_client: Callable[[Any, ssl.SSLContext | None], Any]
+    make_client: Callable[[Any, ssl.SSLContext | None, str], Any]
     send: Callable[[Any, Any, HttpRequest, float, object | None], HttpResponse]
     is_unsent: Callable[[Any, Exception], bool]
 

@@ -21,10 +21,13 @@ from foxy_auth._oauth.messages import (
     HttpResponse,
     authorization_header,
     blames_token,
+    clean,
+    error_messages,
     merged_cookies,
     read_token_response,
     token_request,
 )
+from foxy_auth._secrets import Secret
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.token import Token
 
@@ -49,7 +52,9 @@ def read(
     """Read a response whose body is bytes, or sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     response = HttpResponse(status, headers or {}, content)
-    return read_token_response(response, asked_at=ASKED_AT, refresh_token=refresh_token, scope=scope, hidden=hidden)
+    own = Secret(refresh_token) if refresh_token else None
+    secrets = tuple(map(Secret, hidden))
+    return read_token_response(response, asked_at=ASKED_AT, refresh_token=own, scope=scope, hidden=secrets)
 
 
 def granted(**fields: object) -> dict[str, object]:
@@ -65,7 +70,7 @@ def test_the_header_is_the_providers_sample_letter_by_letter() -> None:
     """3P: the Basic header is that of the provider's page for its id and secret, not percent-encoded."""
     client_id, _, client_secret = b64decode(SAMPLE_HEADER.removeprefix("Basic ")).decode().partition(":")
     request = token_request(
-        ClientCredentials(client_id, client_secret),
+        ClientCredentials(client_id, Secret(client_secret)),
         "refresh_token",
         {"refresh_token": REFRESH},
         url=URL,
@@ -78,7 +83,7 @@ def test_the_header_is_the_providers_sample_letter_by_letter() -> None:
 def test_a_refresh_is_a_form_with_two_fields() -> None:
     """RFC 6749, section 6: the form has the grant type and the refresh token, the headers the rest."""
     request = token_request(
-        ClientCredentials("fake-id", "fake-secret"),
+        ClientCredentials("fake-id", Secret("fake-secret")),
         "refresh_token",
         {"refresh_token": REFRESH},
         url=URL,
@@ -100,7 +105,7 @@ def test_a_refresh_is_a_form_with_two_fields() -> None:
 
 def test_the_secret_can_go_into_the_form() -> None:
     """3P: with `client_secret_post`, id and secret are in the form and there is no Authorization header."""
-    client = ClientCredentials("fake-id", "fake-secret", "client_secret_post")
+    client = ClientCredentials("fake-id", Secret("fake-secret"), "client_secret_post")
     request = token_request(client, "refresh_token", {"refresh_token": REFRESH}, url=URL, api_version="1")
     fields = parse_qs(request.body)
 
@@ -116,7 +121,7 @@ printable = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_s
 def test_any_secret_arrives_as_it_is(secret: str, refresh_token: str) -> None:
     """RFC 6749, appendix B: whatever characters secrets have, the server reads them as they are."""
     request = token_request(
-        ClientCredentials("fake-id", secret),
+        ClientCredentials("fake-id", Secret(secret)),
         "refresh_token",
         {"refresh_token": refresh_token},
         url=URL,
@@ -129,7 +134,7 @@ def test_any_secret_arrives_as_it_is(secret: str, refresh_token: str) -> None:
 
 def test_requests_and_responses_show_no_secret() -> None:
     """R23: neither client, request nor response shows a secret in its `repr`."""
-    client = ClientCredentials("fake-id", "fake-secret")
+    client = ClientCredentials("fake-id", Secret("fake-secret"))
     request = token_request(client, "refresh_token", {"refresh_token": REFRESH}, url=URL, api_version="1")
     shown = f"{client!r} {request!r} {HttpResponse(200, {'x': ACCESS}, ACCESS.encode())!r}"
 
@@ -161,7 +166,7 @@ def test_the_header_hides_itself(header: str | bytes) -> None:
     plain: Any = pickle.loads(pickled)  # noqa: S301 - our own
 
     assert ACCESS not in f"{header!r} {pickled!r}"
-    assert (type(plain), plain) in [(str, "Bearer [hidden]"), (bytes, b"Bearer [hidden]")]
+    assert (type(plain), plain) in [(str, "Bearer [hidden]"), (bytes, b"[hidden]")]
     assert copy.copy(header) is header
     assert copy.deepcopy({"Authorization": header})["Authorization"] is header
 
@@ -188,6 +193,7 @@ def test_reads_the_providers_response() -> None:
     [
         pytest.param({"expires_in": 7200}, 7200.0, id="integer"),
         pytest.param({"expires_in": 3600.5}, 3600.5, id="float"),
+        pytest.param({"expires_in": 0.5}, 0.5, id="less than a second"),
         pytest.param({"expires_in": "3600"}, 3600.0, id="text"),
         pytest.param({"expires_in": " 3600.0 "}, 3600.0, id="text with spaces"),
         pytest.param({"expires_in": 10**12}, LONGEST_LIFE, id="absurd"),
@@ -325,12 +331,11 @@ def test_an_invalid_grant_requires_a_login(status: int, error: str, description:
     assert (caught.value.error, caught.value.description) == (error, description)
 
 
-def test_a_short_secret_hides_no_error_code() -> None:
+@pytest.mark.parametrize("code", ["invalid_grant", "invalid_client", "unauthorized_client", "redirect_uri_mismatch"])
+def test_a_short_secret_hides_no_error_code(code: str) -> None:
     """R12, R23: a secret that happens to be part of an error code does not change it."""
-    with pytest.raises(LoginRequiredError) as caught:
-        read({"error": "invalid_grant"}, 400, hidden=("a",))
-
-    assert caught.value.error == "invalid_grant"
+    with pytest.raises((LoginRequiredError, TokenRefusedError), match=rf"\({code}\)"):
+        read({"error": code}, 400, hidden=("i",))
 
 
 def test_a_refusal_without_a_description_has_none() -> None:
@@ -381,6 +386,10 @@ HAL = {"total": 1, "_embedded": {"fx:errors": [{"logref": "id-1", "message": "FO
         pytest.param(200, {}, granted(access_token=5), False, None, id="token a number"),
         pytest.param(200, {}, granted(access_token=[ACCESS]), False, None, id="token a list"),
         pytest.param(200, {}, granted(access_token="a\r\nX: y"), False, None, id="token with a header"),
+        pytest.param(200, {}, granted(token_type="mac"), False, None, id="token of another type"),
+        pytest.param(200, {}, granted(token_type=["Bearer"]), False, None, id="several types"),
+        pytest.param(200, {}, granted(token_type=0), False, None, id="type a number"),
+        pytest.param(200, {}, granted(token_type="Bearer, mac"), False, None, id="two types"),
         pytest.param(200, {}, {"_embedded": []}, False, None, id="HAL of another form"),
         pytest.param(200, {}, {"_embedded": {"fx:errors": [1, None, {"message": 2}]}}, False, None, id="HAL oddities"),
         pytest.param(204, {}, b"", False, None, id="204"),
@@ -399,6 +408,41 @@ def test_an_unusable_response_means_try_later(
 
     assert (caught.value.repeatable, caught.value.retry_after) == (repeatable, retry_after)
     assert f"({status})" in str(caught.value)
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER", None, ""])
+def test_any_spelling_of_bearer_is_one(token_type: str | None) -> None:
+    """RFC 6749, section 5.1: the type of a token compares without case; where it is missing, Bearer is meant."""
+    assert read(granted(token_type=token_type)).token_type.lower() == "bearer"
+
+
+@pytest.mark.parametrize("token_type", ["mac", "DPoP", "N_A", "Bearer ", 7])
+def test_a_token_of_another_type_is_refused(token_type: object) -> None:
+    """R14: a token that is no bearer token is not used as one (RFC 6749, section 7.1), and the error says why."""
+    with pytest.raises(TokenUnavailableError, match="token_type must be"):
+        read(granted(token_type=token_type))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "text"),
+    [
+        (503, {}, "the token endpoint is unavailable (503): no explanation; try later"),
+        (503, {"error_description": "Busy."}, "the token endpoint is unavailable (503): Busy.; try later"),
+        (400, {"error": "invalid_scope"}, "the token endpoint refuses (invalid_scope); check the client id, "),
+        (400, {"error": "x", "error_description": "y"}, "the token endpoint refuses (x: y); check the client id, "),
+        (200, {}, "the token endpoint gave no usable response (200): no token in the response; check its address, "),
+        (299, {}, "the token endpoint gave no usable response (299): no token in the response; check its address, "),
+        (300, {}, "the token endpoint gave no usable response (300): it redirects, and secrets are not sent elsewhere"),
+        (399, {}, "the token endpoint gave no usable response (399): it redirects, and secrets are not sent elsewhere"),
+        (400, {}, "the token endpoint gave no usable response (400): no token in the response; check its address, "),
+    ],
+)
+def test_errors_say_why(status: int, body: object, text: str) -> None:
+    """R14: an error says what is known of its cause, and says so if nothing is."""
+    with pytest.raises(FoxyAuthError) as caught:
+        read(body, status)
+
+    assert str(caught.value).startswith(text)
 
 
 def test_a_hal_error_keeps_its_messages() -> None:
@@ -430,6 +474,11 @@ def test_a_hal_error_keeps_its_messages() -> None:
             {"retry-after": "Sun, 22 Nov 2026 05:01:00 GMT", "date": "Sun, 22 Nov 2026 05:00:00 -0000"},
             None,
             id="dates that cannot be compared",
+        ),
+        pytest.param(
+            {"retry-after": f"Sun, 22 Nov 2026 {'9' * 20}:01:00 GMT", "date": "Sun, 22 Nov 2026 05:00:00 GMT"},
+            None,
+            id="a date of huge numbers",
         ),
     ],
 )
@@ -614,3 +663,15 @@ def test_a_401_blames_the_token_or_something_else(headers: dict[str, str], body:
 def test_merges_cookies_by_name(sent: str, fresh: str, merged: str) -> None:
     """R18: a retry sends the cookies that the 401 has set, each name once."""
     assert merged_cookies(sent, fresh) == merged
+
+
+def test_a_hostile_explanation_is_cheap_to_clean() -> None:
+    """R14, R23: Of an endless explanation the beginning is cleaned and shown, of very many messages the first."""
+    secret = "0123456789abcdef"
+    with pytest.raises(LoginRequiredError) as caught:
+        read({"error": "invalid_grant", "error_description": secret * 4000}, 400, hidden=(secret,))
+    many = {"_embedded": {"fx:errors": [{"message": f"fault {number} {secret}"} for number in range(100_000)]}}
+    shown = [clean(message, [Secret(secret)]) for message in error_messages(many)]
+
+    assert caught.value.description == "[hidden]"
+    assert shown == [f"fault {number} [hidden]" for number in range(50)]

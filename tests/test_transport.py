@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 import traceback
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ import httpx2
 import pytest
 import requests
 import trustme
+from support.bombs import BOMBS, little_memory
 from support.sources import DEADLINE, auth_for, expired
 
 from foxy_auth import Environment, FoxyAuth, FoxyAuthError, LoginRequiredError, StoreError, TokenUnavailableError
@@ -31,6 +33,7 @@ from foxy_auth._libraries import installed_library, library_of
 from foxy_auth._oauth.hal import resource_request
 from foxy_auth._oauth.messages import MAX_RESOURCE, MAX_TOKEN_RESPONSE, ClientCredentials
 from foxy_auth._oauth.messages import token_request as build_token_request
+from foxy_auth._secrets import Secret
 from foxy_auth._transport import before_sending, check_client, send
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ Handler = BaseHTTPRequestHandler
 def token_request(url: str) -> HttpRequest:
     """Return a refresh to be sent to the server at *url*."""
     return build_token_request(
-        ClientCredentials("fake-id", SECRET),
+        ClientCredentials("fake-id", Secret(SECRET)),
         "refresh_token",
         {"refresh_token": REFRESH},
         url=f"{url}/token",
@@ -464,26 +467,101 @@ def test_a_slow_body_is_given_up(library: str) -> None:
                 handler.wfile.write(b" ")
                 time.sleep(0.01)
 
-    with Server(respond) as server, pytest.raises(TokenUnavailableError, match=r"did not end within 0\.2 seconds"):
-        send(token_request(server.url), through=library, timeout=0.2)
+    with Server(respond) as server, pytest.raises(TokenUnavailableError, match=r"did not end within 0\.5 seconds"):
+        send(token_request(server.url), through=library, timeout=0.5)
 
 
 @each_library
 def test_an_endpoint_that_does_not_respond_is_given_up(foxy: Emulator, library: str) -> None:
     """R14: a token request without a response ends with the timeout, and may have been processed."""
     with foxy.hold() as latch, pytest.raises(TokenUnavailableError, match="did not answer") as caught:
-        send(token_request(foxy.url), through=library, timeout=0.2)
+        send(token_request(foxy.url), through=library, timeout=0.5)
     latch.release()
 
     assert (caught.value.repeatable, len(foxy.token_calls)) == (False, 1)
 
 
 @each_library
-def test_a_gzip_response_is_read(library: str) -> None:
-    """A response that the library decodes is read like any other."""
-    packed = gzip.compress(TOKEN_RESPONSE)
-    with Server(lambda handler: respond_with(handler, 200, packed, Content_Encoding="gzip")) as server:
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP ", "deflate", "bare deflate", "identity"])
+def test_a_coded_response_is_read(library: str, coding: str) -> None:
+    """A response is read although it is coded, and uncoded is what the request asks for."""
+    window = {"deflate": 15, "bare deflate": -15}.get(coding, 31)
+    packer = zlib.compressobj(wbits=window)
+    packed = TOKEN_RESPONSE if coding == "identity" else packer.compress(TOKEN_RESPONSE) + packer.flush()
+    name = coding.removeprefix("bare ")
+    with Server(lambda handler: respond_with(handler, 200, packed, Content_Encoding=name)) as server:
         assert request_token(server.url, library).body == TOKEN_RESPONSE
+
+    assert server.received[0].headers["accept-encoding"] == "identity"
+
+
+@each_library
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        pytest.param("br", b"\x1b\x00", id="Brotli"),
+        pytest.param("zstd", b"\x28\xb5\x2f\xfd", id="Zstandard"),
+        pytest.param("gzip, gzip", gzip.compress(gzip.compress(TOKEN_RESPONSE)), id="two"),
+        pytest.param("gzip, identity", gzip.compress(TOKEN_RESPONSE), id="gzip and none"),
+        pytest.param("gzip", TOKEN_RESPONSE, id="not gzip"),
+    ],
+)
+@pytest.mark.parametrize("has_own_client", [False, True], ids=["ours", "the user's"])
+def test_a_response_in_another_coding_is_refused(
+    library: str,
+    coding: str,
+    body: bytes,
+    has_own_client: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    """R14: a response in several codings, or in another than gzip and deflate, is a clear error."""
+    with (
+        Server(lambda handler: respond_with(handler, 200, body, Content_Encoding=coding)) as server,
+        sync_client(library) as client,
+        pytest.raises(TokenUnavailableError, match=r"cannot be read, for it"),
+    ):
+        request_token(server.url, client if has_own_client else library)
+
+
+@each_library
+@pytest.mark.parametrize(
+    ("coding", "status"), [*((coding, 200) for coding in BOMBS), *(("gzip", n) for n in (302, 503))]
+)
+def test_a_bomb_costs_little(library: str, coding: str, status: int) -> None:
+    """R14: of a few kilobytes that stand for many megabytes, no more is decoded than a token may have."""
+    headers = {"Content_Encoding": coding, "Location": "/elsewhere"}
+    with Server(lambda handler: respond_with(handler, status, BOMBS[coding], **headers)) as server:
+        with pytest.raises(TokenUnavailableError):
+            request_token(server.url, library)  # what is loaded once does not count
+        with pytest.raises(TokenUnavailableError, match=r"cannot be read"), little_memory():
+            request_token(server.url, library)
+
+
+@each_library
+def test_the_body_of_a_redirect_is_limited(foxy: Emulator, library: str) -> None:
+    """R14: the body of a redirect is not read further than that of any other response."""
+
+    def respond(handler: Handler) -> None:
+        with suppress(OSError):  # the client has hung up
+            respond_with(handler, 302, bytes(2**25), Location="/elsewhere")
+
+    with Server(respond) as server, pytest.raises(TokenUnavailableError, match="longer than"), little_memory():
+        request_token(server.url, library)
+
+
+@each_library
+def test_an_endless_line_before_a_chunk_is_given_up(library: str) -> None:
+    """R14: a chunk whose size takes a line without end costs little memory."""
+
+    def respond(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        with suppress(OSError):  # the client has hung up
+            for _ in range(32):
+                handler.wfile.write(b"0" * 2**20)
+
+    with Server(respond) as server, pytest.raises(TokenUnavailableError), little_memory():
+        request_token(server.url, library)
 
 
 # --- what was not sent -----------------------------------------------------------------------------------------------

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from foxy_auth._engine.grant import Signature
 from foxy_auth._engine.source import Obtained, TokenSource
 from foxy_auth._oauth import UNAUTHORIZED
-from foxy_auth._oauth.messages import blames_token
+from foxy_auth._oauth.content_coding import decode, is_unknown
+from foxy_auth._oauth.messages import MAX_401_BODY, MAX_RESOURCE, blames_token
+from foxy_auth._oauth.origin import Origin
+from foxy_auth.environment import Environment
 from foxy_auth.token import Token
 
 MAX_RETRIES = 2
@@ -87,6 +90,49 @@ def answer_401(
     if source.is_refresh_futile or not blames_token(received, body):
         return None
     return Retry(rejected=attempt.signature.token)
+
+
+def check_not_moved(url: str, environment: Environment) -> None:
+    """
+    Tell, of a signed request that was sent, if somebody had given it another address after it was signed.
+
+    Hooks, adapters and transports can do that. It is too late to keep the token from going there, but not to say so.
+
+    Args:
+        url: Where it was sent.
+
+        environment: Where the token may go.
+
+    Raises:
+        ValueError: The token went elsewhere.
+    """
+    if not environment.covers(url):
+        origin = Origin.of(url)
+        message = (
+            f"a request was moved to {origin.netloc if origin else 'another place'} after it was signed, and took its "
+            f"token there: revoke it, and move requests before they are signed; or, if the API is there too, name that "
+            f"origin in Environment(origins=…)"
+        )
+        raise ValueError(message)
+
+
+def decoded_401(head: bytes, coding: str) -> tuple[bytes, bool]:
+    """
+    Decode the beginning of a 401's body, and tell whether the caller's client may decode it too.
+
+    It may, unless the body is not coded as it says, or becomes too long, or is coded several times. A whole body in a
+    coding that only the client knows is left to it. What is not decoded here counts as empty, and so does a long body.
+
+    Args:
+        head: As much of the body as was read.
+
+        coding: The header `Content-Encoding`, or an empty text.
+    """
+    try:
+        body = decode(head, coding, MAX_RESOURCE)
+    except ValueError:
+        return b"", is_unknown(coding) and len(head) <= MAX_401_BODY
+    return body if len(body) <= MAX_401_BODY else b"", True
 
 
 def record_retry(attempt: Attempt, status: int, sent: Mapping[str, str], source: TokenSource) -> None:

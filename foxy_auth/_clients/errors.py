@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
 
+from foxy_auth._secrets import cut
 from foxy_auth.errors import FoxyAuthError
 
 # What the users of a library catch when a request cannot be made.
@@ -29,10 +31,11 @@ def client_errors(library: str, request: object) -> Generator[None]:
 
         request: Its request, which the error carries as `request` like any of the library's own.
     """
+    handled = sys.exception()
     try:
         yield
     except FoxyAuthError as error:
-        own = _rebuilt(type(error), library, error.args, vars(error))
+        own = _rebuilt(type(error), library, error.args, vars(cut(error, spared=handled)))
         own.request = request
         raise own from error.__cause__
 

@@ -38,18 +38,27 @@ class HttpxAuth:
 
         Raises:
             FoxyAuthError: There is no token to be had; the error is a `RequestError` as well.
+
+            ValueError: A proxy would get a request to this machine in plain http; or somebody has moved the signed
+                request to another origin.
         """
         response = start = None
-        signature = self._sign_if_fresh(request)
+        signature = self._sign_if_fresh(request, is_async=False)
         if signature:
             if type(request.stream).__name__ != "ByteStream":  # what most requests have
                 start = self._start_of(request)
+            url = request.url
             response = yield request
+            if request.url is not url:
+                self._check_address(request, signature)
             if response.status_code != UNAUTHORIZED:
                 return
         from foxy_auth._clients.httpx_retry import Wait, answer, begin, proceed
 
-        steps = answer(self, response, signature, start) if signature and response is not None else begin(self, request)
+        if signature and response is not None:
+            steps = answer(self, response, signature, start, is_async=False)
+        else:
+            steps = begin(self, request, is_async=False)
         step = proceed(steps, None)
         while step is not None:
             step = proceed(steps, step.wait() if isinstance(step, Wait) else (yield step))
@@ -57,21 +66,27 @@ class HttpxAuth:
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Async version of `sync_auth_flow`, on asyncio or trio."""
         response = start = None
-        signature = self._sign_if_fresh(request)
+        signature = self._sign_if_fresh(request, is_async=True)
         if signature:
             if type(request.stream).__name__ != "ByteStream":  # what most requests have
                 start = self._start_of(request)
+            url = request.url
             response = yield request
+            if request.url is not url:
+                self._check_address(request, signature)
             if response.status_code != UNAUTHORIZED:
                 return
         from foxy_auth._clients.httpx_retry import Wait, answer, begin, proceed
 
-        steps = answer(self, response, signature, start) if signature and response is not None else begin(self, request)
+        if signature and response is not None:
+            steps = answer(self, response, signature, start, is_async=True)
+        else:
+            steps = begin(self, request, is_async=True)
         step = proceed(steps, None)
         while step is not None:
             step = proceed(steps, await step.await_() if isinstance(step, Wait) else (yield step))
 
-    def _sign_if_fresh(self, request: httpx.Request) -> Signature | None:
+    def _sign_if_fresh(self, request: httpx.Request, *, is_async: bool) -> Signature | None:
         """Sign *request* and return the signature, if neither token nor address needs further care."""
         signature = self._source.grant.signature
         try:
@@ -84,6 +99,10 @@ class HttpxAuth:
             or origin not in self._environment.netlocs
         ):
             return None
+        if origin[0] == "http":
+            from foxy_auth._clients.proxies import guard
+
+            guard(request, is_async=is_async)
         self._sign(request, signature)
         return signature
 
@@ -93,6 +112,11 @@ class HttpxAuth:
         headers["Authorization"] = signature.authorization
         if VERSION_HEADER not in headers:
             headers[VERSION_HEADER] = self._api_version
+
+    def _check_address(self, request: httpx.Request, signature: Signature) -> None:
+        from foxy_auth._clients.httpx_retry import check_address
+
+        check_address(self, request, signature)
 
     def _start_of(self, request: httpx.Request) -> int | None:
         from foxy_auth._clients.httpx_retry import start_of

@@ -18,12 +18,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foxy_auth._clients import bodies
-from foxy_auth._clients.challenge import Attempt, answer_401, record_retry
+from foxy_auth._clients.challenge import Attempt, answer_401, check_not_moved, decoded_401, record_retry
 from foxy_auth._clients.errors import client_errors
+from foxy_auth._clients.proxies import guard
 from foxy_auth._engine.grant import Signature
 from foxy_auth._engine.source import Obtained
 from foxy_auth._libraries import library_of
 from foxy_auth._oauth import UNAUTHORIZED
+from foxy_auth._oauth.content_coding import is_stacked, is_unknown
 from foxy_auth._oauth.messages import MAX_401_BODY, merged_cookies
 from foxy_auth.token import Token
 
@@ -44,20 +46,31 @@ class Wait:
     await_: Callable[[], Awaitable[Any]]
 
 
-def begin(auth: HttpxAuth, request: httpx.Request) -> Steps:
+def begin(auth: HttpxAuth, request: httpx.Request, *, is_async: bool) -> Steps:
     """Send *request*, signed if it is for Foxy, once there is a token for it."""
     library_of_request(request)  # or it is refused
     if not auth._environment.covers(str(request.url)):
         yield request
         return
+    if request.url.scheme == "http":
+        guard(request, is_async=is_async)
     obtained: Obtained = yield _obtaining(auth, request, None)
     auth._sign(request, obtained.signature)
     start = start_of(request.stream)
     response = yield request
-    yield from answer(auth, response, obtained.signature, start)
+    check_address(auth, request, obtained.signature)
+    yield from answer(auth, response, obtained.signature, start, is_async=is_async)
 
 
-def answer(auth: HttpxAuth, response: httpx.Response, signature: Signature, start: int | None) -> Steps:
+def check_address(auth: HttpxAuth, request: httpx.Request, signature: Signature) -> None:
+    """Raise `ValueError` if *request*, which was sent, has taken the token of *signature* to another origin."""
+    if request.headers.get("Authorization") == signature.authorization:
+        check_not_moved(str(request.url), auth._environment)
+
+
+def answer(
+    auth: HttpxAuth, response: httpx.Response, signature: Signature, start: int | None, *, is_async: bool
+) -> Steps:
     """
     Answer a 401 to *auth*, and those to the retries, as long as one may help.
 
@@ -69,6 +82,8 @@ def answer(auth: HttpxAuth, response: httpx.Response, signature: Signature, star
         signature: What the request was signed with.
 
         start: Where its file begins, if it sends one.
+
+        is_async: Whether the client is.
     """
     attempt, source = Attempt(signature), auth._source
     while _is_refused(auth, response) and attempt.may_retry(response.request.headers):
@@ -83,8 +98,15 @@ def answer(auth: HttpxAuth, response: httpx.Response, signature: Signature, star
         if not _rewind(response.request.stream, start):
             return
         attempt = attempt.next(retry, obtained)
-        response = yield _sign_again(auth, response, attempt.signature)
+        if is_unknown(response.headers.get("Content-Encoding", "")):
+            del response.headers["Content-Encoding"]  # for the client reads what is only history now, however long
+        again = _sign_again(auth, response, attempt.signature)
+        if again.url.scheme == "http":  # a redirect may have led there
+            guard(again, is_async=is_async)
+        response = yield again
         record_retry(attempt, response.status_code, response.request.headers, source)
+    if _is_refused(auth, response) and is_stacked(response.headers.get("Content-Encoding", "")):
+        del response.headers["Content-Encoding"]  # for the client would decode it, however long
 
 
 def proceed(steps: Steps, result: object) -> Wait | httpx.Request | None:
@@ -173,20 +195,13 @@ def _reading(response: httpx.Response, seconds: float) -> Wait:
 
 
 def _replace_stream(response: httpx.Response, head: bytes) -> bytes:
-    """
-    Let the client read what was read of *response* already; return it decoded.
-
-    What is not coded as it says is left to the client as it came, and counts as empty.
-    """
-    library = _module_of(response.request)
+    """Let the client read, and decode, what was read of *response* already; return it decoded."""
     if (elapsed := getattr(response.stream, "elapsed", None)) is not None:
         response.elapsed = elapsed  # which httpx2 leaves on the stream
-    response.stream = library.ByteStream(head)
-    try:
-        decoded: bytes = library.Response(response.status_code, headers=response.headers, content=head).content
-    except library.DecodingError:
-        del response.headers["Content-Encoding"]
-        return b""
+    response.stream = _module_of(response.request).ByteStream(head)
+    decoded, is_harmless = decoded_401(head, response.headers.get("Content-Encoding", ""))
+    if not is_harmless:
+        response.headers.pop("Content-Encoding", None)
     return decoded
 
 

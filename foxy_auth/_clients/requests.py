@@ -1,8 +1,8 @@
 """
 What requests and niquests call: an auth callable that signs a prepared request, and a response hook that answers a 401.
 
-The hook rides on the request, through redirects too. It does not change; what changes for one sending rides on the
-requests of that sending, for one prepared request may be sent by many threads.
+The hook rides on the request, through redirects too. It knows nothing of one sending, for many threads may send one
+prepared request at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from foxy_auth._libraries import library_of_class
 from foxy_auth._oauth import UNAUTHORIZED, VERSION_HEADER
 
 if TYPE_CHECKING:
-    from foxy_auth._clients.challenge import Attempt
     from foxy_auth._engine.grant import Signature
     from foxy_auth._engine.source import TokenSource
     from foxy_auth.environment import Environment
@@ -38,6 +37,8 @@ class RequestsAuth:
         Raises:
             TypeError: *request* is not theirs, or comes from `niquests.AsyncSession`.
 
+            ValueError: A proxy would get a request to this machine in plain http.
+
             FoxyAuthError: There is no token to be had; the error is a `RequestException` as well.
         """
         prepared: Any = request
@@ -59,6 +60,10 @@ class RequestsAuth:
             if not self._environment.covers(prepared.url):
                 return request
             signature = self._obtain_for(prepared, library)
+        if prepared.url.startswith("http:"):
+            from foxy_auth._clients.proxies import refuse_proxy
+
+            refuse_proxy(library, prepared.url)
         headers = prepared.headers
         headers["Authorization"] = signature.authorization
         if VERSION_HEADER not in headers:
@@ -108,8 +113,6 @@ class ResponseHook(NamedTuple):
         signature: What it was signed with.
 
         start: Where its file begins, if it sends one.
-
-        attempt: How far the present sending has come, if it was sent again.
     """
 
     auth: RequestsAuth
@@ -117,7 +120,6 @@ class ResponseHook(NamedTuple):
     request: ref[Any]
     signature: Signature
     start: int | None
-    attempt: Attempt | None = None
 
     def attach(self, request: Any) -> None:
         """Let *request* carry this hook, before those of its users, in place of any other of ours."""
@@ -140,7 +142,16 @@ class ResponseHook(NamedTuple):
             response: The response.
 
             sending: How the request was sent: timeout, proxies and so on.
+
+        Raises:
+            ValueError: Somebody has moved the signed request to another origin.
         """
+        request = response.request
+        environment = self.auth._environment  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        if not request.url.startswith(environment.prefixes):  # a redirect, which has taken the token away; or moved
+            from foxy_auth._clients.requests_retry import check_address
+
+            check_address(request, environment)
         if not REDIRECTION <= response.status_code <= UNAUTHORIZED:
             return response
         from foxy_auth._clients.requests_retry import answer

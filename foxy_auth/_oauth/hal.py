@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urljoin
 
@@ -19,6 +19,7 @@ from foxy_auth._oauth.messages import (
     retry_after,
     text_of,
 )
+from foxy_auth._secrets import Secret
 from foxy_auth.errors import RegistrationError, TokenUnavailableError
 
 
@@ -33,9 +34,9 @@ def resource_request(
     return HttpRequest(url, sent, json.dumps(fields), max_bytes=MAX_RESOURCE)
 
 
-def read_resource(response: HttpResponse) -> Mapping[str, Any]:
+def read_resource(response: HttpResponse, *, hidden: Iterable[Secret] = ()) -> Mapping[str, Any]:
     """
-    Read a resource.
+    Read a resource; errors do not repeat what is to be *hidden*.
 
     Raises:
         RegistrationError: The API refused, in HAL or as OAuth does.
@@ -46,7 +47,7 @@ def read_resource(response: HttpResponse) -> Mapping[str, Any]:
     if 200 <= response.status < 300:  # noqa: PLR2004
         return fields
     reason = text_of(fields.get("error_description")) or text_of(fields.get("error"))
-    messages = tuple(clean(message, ()) for message in (*error_messages(fields), reason) if message)
+    messages = tuple(clean(message, hidden) for message in (*error_messages(fields), reason) if message)
     text = f"the API refused ({response.status}): {'; '.join(messages) or 'no explanation'}"
     if asks_to_try_later(response.status):
         raise TokenUnavailableError(f"{text}; try later", retry_after=retry_after(response.headers))

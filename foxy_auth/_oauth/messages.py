@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from math import isfinite
@@ -19,6 +19,7 @@ from typing import Any, Self, cast
 
 from foxy_auth._arguments import AuthMethod
 from foxy_auth._oauth import VERSION_HEADER
+from foxy_auth._secrets import Secret, hide
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.token import Token
 
@@ -26,11 +27,12 @@ FORM = "application/x-www-form-urlencoded"
 
 # Limits of response bodies, in bytes. A token response has a few hundred, a resource may embed many others.
 MAX_TOKEN_RESPONSE = 2**16
-MAX_RESOURCE = 2**22
+MAX_RESOURCE = 2**20
 MAX_401_BODY = 2**16
 # Ten years in seconds, the provider's longest lifetime. Longer ones are read as this.
 LONGEST_LIFE = 315_360_000.0
 LONGEST_DESCRIPTION = 300
+MOST_MESSAGES = 50
 
 TOO_MANY_REQUESTS = 429
 GATEWAY_TIMEOUT = 504
@@ -75,12 +77,12 @@ class ClientCredentials:
     """The credentials of an OAuth client, and how it sends them (RFC 6749, section 2.3.1)."""
 
     client_id: str
-    client_secret: str = field(repr=False)
+    client_secret: Secret
     auth_method: AuthMethod = "client_secret_basic"
 
 
 def token_request(
-    client: ClientCredentials, grant_type: str, fields: Mapping[str, str], *, url: str, api_version: str
+    client: ClientCredentials, grant_type: str, fields: Mapping[str, str | Secret], *, url: str, api_version: str
 ) -> HttpRequest:
     """
     Build a token request.
@@ -102,10 +104,12 @@ def token_request(
     from authlib.oauth2.rfc6749.parameters import prepare_token_request
 
     headers = {"Content-Type": FORM, "Accept": "application/json", VERSION_HEADER: api_version}
-    body = prepare_token_request(grant_type, **fields)
-    authentication: Any = ClientAuth(client.client_id, client.client_secret, client.auth_method)
+    revealed = {name: field.reveal() if isinstance(field, Secret) else field for name, field in fields.items()}
+    body = prepare_token_request(grant_type, **revealed)
+    authentication: Any = ClientAuth(client.client_id, client.client_secret.reveal(), client.auth_method)
     url, headers, body = authentication.prepare("POST", url, headers, body)
-    return HttpRequest(url, headers, body)
+    secret = {name: HiddenText(value) for name, value in headers.items() if name == "Authorization"}
+    return HttpRequest(url, {**headers, **secret}, HiddenText(body))
 
 
 # --- headers of signed requests --------------------------------------------------------------------------------------
@@ -123,50 +127,61 @@ class _Shared:
         return self
 
 
-class AuthorizationHeader(_Shared, str):
+class HiddenText(_Shared, str):
     """
-    The value `Bearer …` of the Authorization header, hidden from `repr` and pickles.
+    A text that client libraries send, hidden from `repr` and pickles.
 
-    Client libraries keep the value, or its bytes, on requests and responses, which users log and pickle (R21, R23).
+    They keep it, or its bytes, in variables, on requests and on responses, which users log and pickle (R21, R23).
     """
 
     __slots__ = ("_bytes",)
+    SHOWN = "[hidden]"
     _bytes: bytes
 
     def __new__(cls, value: str) -> Self:
-        header = super().__new__(cls, value)
-        header._bytes = _HiddenBytes(value, "ascii")
-        return header
+        text = super().__new__(cls, value)
+        text._bytes = _HiddenBytes(value, "ascii")
+        return text
 
     def encode(self, encoding: str = "ascii", errors: str = "strict") -> bytes:  # noqa: ARG002 - str's signature
         """Return the same bytes for every encoding; the value is ASCII."""
         return self._bytes
 
+    def __getitem__(self, key: Any) -> str:
+        """Hide parts too: rich shows the beginning of long texts."""
+        return type(self)(super().__getitem__(key))
+
     def __repr__(self) -> str:
-        return "'Bearer [hidden]'"
+        return repr(self.SHOWN)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return str, ("Bearer [hidden]",)
+        return str, (self.SHOWN,)
+
+
+class AuthorizationHeader(HiddenText):
+    """The value `Bearer …` of the Authorization header."""
+
+    __slots__ = ()
+    SHOWN = "Bearer [hidden]"
 
 
 class _HiddenBytes(_Shared, bytes):
     __slots__ = ()
 
+    def __getitem__(self, key: Any) -> Any:
+        part = cast("bytes | int", bytes.__getitem__(self, key))
+        return part if isinstance(part, int) else _HiddenBytes(part)
+
     def __repr__(self) -> str:
-        return "b'Bearer [hidden]'"
+        return "b'[hidden]'"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return bytes, (b"Bearer [hidden]",)
+        return bytes, (b"[hidden]",)
 
 
 def authorization_header(token: Token) -> AuthorizationHeader:
     """Return the value of the Authorization header (RFC 6750, section 2.1) for requests of client libraries."""
-    return AuthorizationHeader(bearer(token))
-
-
-def bearer(token: Token) -> str:
-    """Return the value of the Authorization header as plain text."""
-    return f"Bearer {token.access_token}"
+    return AuthorizationHeader(f"Bearer {token.access_token}")
 
 
 def merged_cookies(sent: str, fresh: str) -> str:
@@ -179,7 +194,7 @@ def merged_cookies(sent: str, fresh: str) -> str:
 
 
 def read_token_response(
-    response: HttpResponse, *, asked_at: float, refresh_token: str | None, scope: str, hidden: tuple[str, ...]
+    response: HttpResponse, *, asked_at: float, refresh_token: Secret | None, scope: str, hidden: Iterable[Secret]
 ) -> Token:
     """
     Read the token endpoint's response.
@@ -212,31 +227,34 @@ def read_token_response(
         raise error
     try:
         return read_token(fields, asked_at=asked_at, refresh_token=refresh_token, scope=scope)
-    except (KeyError, TypeError, ValueError):
+    except KeyError:
         raise _unusable(response, "; ".join(error_messages(fields)), hidden) from None
+    except (TypeError, ValueError) as error:
+        raise _unusable(response, str(error), hidden) from None
 
 
 def read_token(
-    fields: Mapping[str, Any], *, asked_at: float, refresh_token: str | None = None, scope: str = ""
+    fields: Mapping[str, Any], *, asked_at: float, refresh_token: Secret | None = None, scope: str = ""
 ) -> Token:
     """
     Read the fields of a token response; see `read_token_response`.
 
     Raises:
-        KeyError, TypeError, ValueError: There is no usable access token.
+        KeyError, TypeError, ValueError: There is no usable access token, or it is no bearer token.
     """
     life = _life(fields)
+    kind = fields.get("token_type")
     return Token(
         fields["access_token"],
-        refresh_token=text_of(fields.get("refresh_token")) or refresh_token,
+        refresh_token=text_of(fields.get("refresh_token")) or (refresh_token.reveal() if refresh_token else None),
         expires_at=None if life is None else asked_at + life,
         obtained_at=asked_at,
         scope=text_of(fields.get("scope")) or scope,
-        token_type=text_of(fields.get("token_type")) or "Bearer",
+        token_type="Bearer" if kind is None or kind == "" else kind,
     )
 
 
-def _error(response: HttpResponse, fields: Mapping[str, Any], hidden: tuple[str, ...]) -> FoxyAuthError | None:
+def _error(response: HttpResponse, fields: Mapping[str, Any], hidden: Iterable[Secret]) -> FoxyAuthError | None:
     code = text_of(fields.get("error"))
     description = clean(text_of(fields.get("error_description")), hidden) or None
     if asks_to_try_later(response.status) or code in TEMPORARY_ERRORS:
@@ -257,7 +275,7 @@ def _error(response: HttpResponse, fields: Mapping[str, Any], hidden: tuple[str,
     return TokenRefusedError(message, error=code, description=description, status=response.status)
 
 
-def _unusable(response: HttpResponse, reason: str, hidden: tuple[str, ...]) -> TokenUnavailableError:
+def _unusable(response: HttpResponse, reason: str, hidden: Iterable[Secret]) -> TokenUnavailableError:
     if 300 <= response.status < 400:  # noqa: PLR2004
         reason = "it redirects, and secrets are not sent elsewhere"
     reason = clean(reason, hidden) or "no token in the response"
@@ -325,7 +343,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return min(float(value), LONGEST_LIFE)
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return max(wait.total_seconds(), 0.0)
 
@@ -345,9 +363,9 @@ def json_object(body: bytes) -> Mapping[str, Any]:
 
 
 def error_messages(fields: Mapping[str, Any]) -> list[str]:
-    """List the messages of an API error in HAL: `_embedded`, `fx:errors`, a `message` each."""
+    """List the messages of an API error in HAL, the first of very many: `_embedded`, `fx:errors`, a `message` each."""
     try:
-        messages = [error.get("message") for error in fields["_embedded"]["fx:errors"]]
+        messages = [error.get("message") for error in fields["_embedded"]["fx:errors"][:MOST_MESSAGES]]
     except (KeyError, TypeError, AttributeError):
         return []
     return [message for message in messages if message and isinstance(message, str)]
@@ -358,8 +376,7 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def clean(text: str, hidden: tuple[str, ...]) -> str:
+def clean(text: str, hidden: Iterable[Secret]) -> str:
     """Prepare the provider's *text* for an error message: no secrets, no control characters, limited length."""
-    for secret in sorted(hidden, key=len, reverse=True):  # one may contain another
-        text = text.replace(secret, "[hidden]")
-    return "".join(c if c.isprintable() else " " for c in text[:LONGEST_DESCRIPTION])
+    shown = hide(text[: 4 * LONGEST_DESCRIPTION], hidden)[:LONGEST_DESCRIPTION]  # hiding takes longer than reading
+    return "".join(character if character.isprintable() else " " for character in shown)

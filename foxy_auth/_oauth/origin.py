@@ -52,13 +52,26 @@ class Origin(NamedTuple):
     @property
     def confidential(self) -> bool:
         """Whether secrets may be sent there: over https, or without leaving the machine."""
-        return self.scheme == "https" or _is_loopback(self.host)
+        return self.scheme == "https" or self.on_loopback
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether it is on this machine."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def is_on_loopback(url: str) -> bool:
+    """Tell whether *url* leads to this machine."""
+    origin = Origin.of(url)
+    return origin is not None and origin.on_loopback
+
+
+def plain_origin(url: str) -> Origin | None:
+    """Return the origin of *url* if what is sent there could be read on the way: it is this machine, by plain http."""
+    origin = Origin.of(url)
+    return origin if origin and origin.scheme == "http" and origin.on_loopback else None

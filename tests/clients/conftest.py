@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Some files need certain libraries; niquests is not installed beside requests.
 FILES = {
+    "test_http2.py": ["h2"],
     "test_fresh_request.py": ["httpx", "requests", "trio"],
     "test_isinstance.py": ["httpx", "httpx2", "requests"],
     "test_httpx.py": ["httpx", "httpx2", "requests"],
