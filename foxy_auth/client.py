@@ -13,19 +13,28 @@ from foxy_auth._engine.token_endpoint import LIMIT, TokenEndpoint
 from foxy_auth._oauth.authorization import (
     CLIENT_FULL_ACCESS,
     AuthorizationRequest,
+    Binding,
     authorization_request,
     read_authorization_response,
 )
 from foxy_auth._oauth.messages import ClientCredentials
+from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.auth import LEEWAY, REFRESH_AHEAD, TIMEOUT, FoxyAuth, offer_token, settings_of
 from foxy_auth.environment import PRODUCTION, Environment, check_environment
 from foxy_auth.errors import AuthorizationError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
-from foxy_auth.token import Token
+from foxy_auth.token import Token, refresh_secret
 
 if TYPE_CHECKING:
     from foxy_auth.stores import TokenStore
 
+# What to do if the token endpoint refuses a code, by error codes of the provider's library.
+ADVICE = {
+    "redirect_uri_mismatch": "redirect_uri must be exactly what was registered",
+    "code_verifier_mismatch": "the code is another request's, so it may be injected: begin a new authorization",
+}
 
+
+@guarded_class
 class OAuthClient:
     """
     An OAuth client registered with Foxy: its id, its secret, and what it can do with them.
@@ -75,7 +84,7 @@ class OAuthClient:
         check_environment(environment)
         check_seconds("timeout", timeout, least=0.001)
         check_redirect_uri(redirect_uri)
-        client = ClientCredentials(client_id, client_secret, client_auth_method)
+        client = ClientCredentials(client_id, Secret(client_secret), client_auth_method)
         self._endpoint = TokenEndpoint(client, environment.token_endpoint, api_version, timeout, http)
         self.redirect_uri = redirect_uri
         self.environment = environment
@@ -91,7 +100,7 @@ class OAuthClient:
     @property
     def client_secret(self) -> str:
         """The client's secret, to be kept where it was kept before."""
-        return self._endpoint.client.client_secret
+        return self._endpoint.client.client_secret.reveal()
 
     @property
     def client_auth_method(self) -> AuthMethod:
@@ -105,36 +114,35 @@ class OAuthClient:
     # --- the authorization code flow ---------------------------------------------------------------------------------
 
     def authorization_request(
-        self, scope: str, *, send_redirect_uri: bool = False, pkce: bool = False
+        self, scope: str, *, send_redirect_uri: bool = False, pkce: bool = True
     ) -> AuthorizationRequest:
         """
         Prepare the address to which the user is sent to grant access.
 
-        Keep its `state` in the user's session, and give it to `fetch_token` with what comes back.
+        Keep its `to_dict()` in the user's session, and give it to `fetch_token` with what comes back.
 
         Args:
             scope: `store_full_access` or `user_full_access`, or any other that the provider knows.
 
             send_redirect_uri: Send the redirect URI along, which the provider's page does not ask for.
 
-            pkce: Bind the code to a verifier (RFC 7636), of which the provider's page does not speak; keep the
-                request's `code_verifier` beside the state.
+            pkce: Bind the code to a verifier (RFC 7636, S256). The provider's page does not speak of it; a provider
+                that does not know it ignores it (RFC 6749, section 3.1).
 
         Raises:
             ValueError: There is no scope, or no redirect URI to send.
         """
         if not isinstance(scope, str) or not scope.strip():
             raise ValueError("scope takes text such as 'store_full_access'; the provider requires one")
-        redirect_uri = self._registered_uri() if send_redirect_uri else None
-        endpoint = self.environment.authorization_endpoint
-        return authorization_request(endpoint, self.client_id, scope, redirect_uri=redirect_uri, pkce=pkce)
+        if send_redirect_uri:
+            self._registered_uri()
+        return authorization_request(scope, send_redirect_uri=send_redirect_uri, pkce=pkce, **self._binding())
 
     def fetch_token(
         self,
         authorization_response: str | Mapping[str, object],
         *,
-        state: str | None,
-        code_verifier: str | None = None,
+        request: AuthorizationRequest | Mapping[str, object] | None,
         on_token: Callable[[Token], object] | None = None,
     ) -> Token:
         """
@@ -144,32 +152,58 @@ class OAuthClient:
             authorization_response: The URL to which the browser was redirected, or its query parameters as the web
                 framework gives them.
 
-            state: The state of the request, as it was kept in the user's session.
-
-            code_verifier: The verifier of the request, if it asked for PKCE.
+            request: The request, or its `to_dict()` as it was kept in the user's session; None if the session has
+                expired, and then the response is refused.
 
             on_token: Called with the token before it is returned, and also if an async caller has been cancelled
                 meanwhile: a code serves once, so the token would be lost. For the rest as for `FoxyAuth`.
 
         Raises:
-            AuthorizationError: The state differs, the user denied access, the code is missing, spent or too old, or the
+            AuthorizationError: The state or the issuer differs, the request was made by another client or for another
+                environment or redirect URI, the user denied access, the code is missing, spent or too old, or the
                 request was wrong; the message says what to do.
 
             TokenRefusedError: The token endpoint refuses this client.
 
             TokenUnavailableError: The token endpoint gave no usable response. The code may be spent: start over.
 
-            ValueError: The client has no redirect URI, without which there is no exchange.
+            ValueError: The client has no redirect URI, without which there is no exchange; or *request* is not what
+                `to_dict()` returned.
         """
         check_callback(on_token)
         redirect_uri = self._registered_uri()
-        code = read_authorization_response(authorization_response, state=state)
+        kept = self._own_request(request)
+        state = kept.state if kept else None
+        code = read_authorization_response(authorization_response, state=state, is_issuer=self.environment.is_issuer)
+        verifier = Secret(kept.code_verifier) if kept and kept.code_verifier else None
         with _as_authorization_errors():
             return self._wait_for(
-                lambda: self._endpoint.code(code, redirect_uri=redirect_uri, code_verifier=code_verifier), on_token
+                lambda: self._endpoint.code(code, redirect_uri=redirect_uri, code_verifier=verifier), on_token
             )
 
     afetch_token = twin(fetch_token)
+
+    def _binding(self) -> Binding:
+        return {
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "authorization_endpoint": self.environment.authorization_endpoint,
+            "token_endpoint": self.environment.token_endpoint,
+        }
+
+    def _own_request(self, request: AuthorizationRequest | Mapping[str, object] | None) -> AuthorizationRequest | None:
+        """Refuse a request of another client, environment or redirect URI, whose code must not be sent from here."""
+        if not request:
+            return None
+        kept = request if isinstance(request, AuthorizationRequest) else AuthorizationRequest.from_dict(request)
+        for name, value in self._binding().items():
+            if getattr(kept, name) != value:
+                message = (
+                    f"the request was made for another {name}, so the response is not for this OAuthClient: abort, and "
+                    "begin a new authorization (one and the same OAuthClient makes the request and fetches the token)"
+                )
+                raise AuthorizationError(message, error="request_mismatch")
+        return kept
 
     def _registered_uri(self) -> str:
         if self.redirect_uri is None:
@@ -189,7 +223,7 @@ class OAuthClient:
         """
         if not isinstance(token, Token):
             raise TypeError(f"refresh_token takes a Token, not {kind(token)}; Token.from_dict(…) makes one")
-        return self._wait_for(lambda: self._endpoint.refresh(token.refresh_token, scope=token.scope))
+        return self._wait_for(lambda: self._endpoint.refresh(refresh_secret(token), scope=token.scope))
 
     arefresh_token = twin(refresh_token)
 
@@ -269,7 +303,7 @@ def _as_authorization_errors() -> Generator[None]:
         message = f"the code was refused ({error.description or error.error}); begin a new authorization"
         raise AuthorizationError(message, error="invalid_grant", description=error.description) from None
     except TokenRefusedError as error:
-        if error.error != "redirect_uri_mismatch":
+        if error.error not in ADVICE:
             raise
-        message = f"{error.description or error.error}; redirect_uri must be exactly what was registered"
+        message = f"{error.description or error.error}; {ADVICE[error.error]}"
         raise AuthorizationError(message, error=error.error, description=error.description) from None

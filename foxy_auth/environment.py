@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from foxy_auth._oauth.origin import Origin
+from foxy_auth._secrets import guarded_class
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 
+@guarded_class
 class Environment:
     """
     The addresses of one installation of Foxy: an immutable value.
@@ -26,6 +28,8 @@ class Environment:
 
         origins: The origins whose requests carry the token.
 
+        issuer: How the authorization endpoint calls itself in its responses (RFC 9207); None if unknown.
+
         prefixes: How ordinary addresses of these origins begin, up to the slash that ends the host and port.
 
         netlocs: The origins as httpx shows them: scheme, and the bytes of host and port.
@@ -38,6 +42,7 @@ class Environment:
     token_endpoint: str
     authorization_endpoint: str
     origins: frozenset[Origin]
+    issuer: str | None
     prefixes: tuple[str, ...]
     netlocs: frozenset[tuple[str, bytes]]
 
@@ -48,6 +53,7 @@ class Environment:
         token_endpoint: str | None = None,
         authorization_endpoint: str | None = None,
         origins: Collection[str] | frozenset[Origin] = (),
+        issuer: str | None = None,
     ) -> None:
         """
         Describe an installation.
@@ -60,6 +66,9 @@ class Environment:
             authorization_endpoint: Where users grant access; by default `/authorize` below the API home.
 
             origins: Further addresses of the same API, whose requests carry the token too.
+
+            issuer: How the authorization endpoint calls itself in its responses (`iss`, RFC 9207), to the letter. By
+                default, as the provider documents no name, any address of an endpoint or of the API.
         """
         home = _checked_origin("api", api)
         if "?" in api or "#" in api:
@@ -71,12 +80,15 @@ class Environment:
             authorization_endpoint = f"{api.rstrip('/')}/authorize"
         _checked_origin("token_endpoint", token_endpoint)
         _checked_origin("authorization_endpoint", authorization_endpoint)
+        if issuer is not None:
+            _checked_origin("issuer", issuer)
         own = frozenset({home, *(_checked_origin("origins", origin) for origin in origins)})
         self.__dict__.update(
             api=api,
             token_endpoint=token_endpoint,
             authorization_endpoint=authorization_endpoint,
             origins=own,
+            issuer=issuer,
             prefixes=tuple(f"{origin.scheme}://{origin.netloc}/" for origin in sorted(own)),
             netlocs=frozenset((origin.scheme, origin.netloc.encode()) for origin in own),
         )
@@ -156,6 +168,15 @@ class Environment:
     def covers(self, url: str) -> bool:
         """Tell whether a request to *url* may carry this environment's token."""
         return Origin.of(url) in self.origins
+
+    def is_issuer(self, name: str) -> bool:
+        """Tell whether this environment may call itself *name* in an authorization response (`iss`, RFC 9207)."""
+        if self.issuer is not None:
+            return name == self.issuer
+        known = [environment for environment in (PRODUCTION, FOXY_IO) if environment.origins == self.origins]
+        addresses = [url for one in (self, *known) for url in (one.token_endpoint, one.authorization_endpoint)]
+        plain = not set(name) & set("?#@")
+        return plain and Origin.of(name) in self.origins.union(filter(None, map(Origin.of, addresses)))
 
 
 def check_environment(value: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import re
 from base64 import urlsafe_b64encode
 from hashlib import sha256
@@ -29,7 +31,7 @@ from foxy_auth import (
     Environment,
     OAuthClient,
 )
-from foxy_auth._oauth.authorization import read_authorization_response
+from foxy_auth._oauth import authorization
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,11 @@ SECRET = "FakeSecretFakeSecret"
 REDIRECT_URI = "https://www.example.com/oauth"
 STATE = "FakeStateFakeStateFakeState"
 CODE = "0fa4efa4efa4efa4efa4efa4efa4efa4efa4e000"
+
+
+def read_authorization_response(response: Any, *, state: Any) -> str:
+    """Return the code of a response."""
+    return authorization.read_authorization_response(response, state=state, is_issuer=PRODUCTION.is_issuer).reveal()
 
 
 def client(environment: Environment = PRODUCTION) -> OAuthClient:
@@ -79,16 +86,18 @@ def test_users_are_forwarded_to_the_environments_endpoint(environment: Environme
     assert client(environment).authorization_request(STORE_FULL_ACCESS).url.partition("?")[0] == endpoint
 
 
-def test_the_request_has_the_four_required_parameters_and_no_other() -> None:
-    """3P: response_type is "code", client_id, scope and state are required; nothing undocumented is sent."""
-    asked = request()
+def test_the_request_has_the_four_required_parameters() -> None:
+    """3P: response_type is "code", client_id, scope and state are required; without PKCE nothing else is sent."""
+    asked, plain = request(), request(pkce=False)
+    required = {"response_type": "code", "client_id": CLIENT_ID, "scope": "store_full_access"}
 
-    assert asked.code_verifier is None
+    assert plain.code_verifier is None
+    assert parameters(plain.url) == {**required, "state": plain.state}
     assert parameters(asked.url) == {
-        "response_type": "code",
-        "client_id": CLIENT_ID,
-        "scope": "store_full_access",
+        **required,
         "state": asked.state,
+        "code_challenge": parameters(asked.url)["code_challenge"],
+        "code_challenge_method": "S256",
     }
 
 
@@ -141,8 +150,8 @@ def test_the_redirect_uri_is_sent_when_asked_for() -> None:
 
 
 def test_pkce_sends_the_hash_of_the_verifier() -> None:
-    """RFC 7636, sections 4.1 to 4.3: the challenge is the verifier's SHA-256, and the verifier is not sent."""
-    asked = request(pkce=True)
+    """R25: RFC 7636, sections 4.1 to 4.3: the verifier's SHA-256 is the challenge; the verifier is not sent."""
+    asked = request()
     assert asked.code_verifier is not None
     challenge = urlsafe_b64encode(sha256(asked.code_verifier.encode()).digest()).rstrip(b"=").decode()
 
@@ -153,10 +162,82 @@ def test_pkce_sends_the_hash_of_the_verifier() -> None:
 
 
 def test_a_request_shows_no_secret() -> None:
-    """R23: a request's repr contains neither state nor verifier."""
-    asked = request(pkce=True)
+    """R23: a request's repr contains neither state nor verifier nor challenge, with or without PKCE."""
+    shown = "<AuthorizationRequest to https://my.foxycart.com/authorize>"
 
-    assert repr(asked) == str(asked) == "<AuthorizationRequest to https://my.foxycart.com/authorize>"
+    assert [show(asked) for asked in (request(), request(pkce=False)) for show in (repr, str)] == [shown] * 4
+
+
+def test_each_request_has_a_verifier_of_its_own() -> None:
+    """RFC 9700, section 2.1.1: challenge and verifier are "transaction-specific"."""
+    made = [request() for _ in range(100)]
+
+    assert len({asked.code_verifier for asked in made} | {asked.state for asked in made}) == 200
+
+
+# --- the request in the user's session -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"pkce": False}, {"send_redirect_uri": True}], ids=repr)
+def test_a_request_travels_as_one_value(options: dict[str, bool]) -> None:
+    """A request comes back from a session, as JSON or as a pickle, as it was."""
+    asked = client().authorization_request(STORE_FULL_ACCESS, **options)
+    kept = json.loads(json.dumps(asked.to_dict()))
+
+    assert AuthorizationRequest.from_dict(kept) == asked
+    assert AuthorizationRequest.from_dict({**kept, "of a later version": 1}) == asked
+    assert pickle.loads(pickle.dumps(asked)) == asked  # noqa: S301 - our own
+
+
+def test_a_request_says_what_it_is_bound_to() -> None:
+    """RFC 9700, section 4.4.2: what the request was made for is kept for the user's return, verifier included."""
+    asked = request()
+
+    assert asked.to_dict() == {
+        "url": asked.url,
+        "state": asked.state,
+        "code_verifier": asked.code_verifier,
+        "client_id": CLIENT_ID,
+        "redirect_uri": REDIRECT_URI,
+        "authorization_endpoint": PRODUCTION.authorization_endpoint,
+        "token_endpoint": PRODUCTION.token_endpoint,
+    }
+
+
+REQUIRED = ["url", "state", "client_id", "authorization_endpoint", "token_endpoint"]
+
+
+@pytest.mark.parametrize("name", [*REQUIRED, "code_verifier", "redirect_uri"])
+def test_a_damaged_request_is_refused(name: str) -> None:
+    """R24, R23: what to_dict did not return is wrong use; the message names the value that is wrong, and no secret."""
+    whole = request().to_dict()
+    with pytest.raises(ValueError, match=f"needs {name};") as missing:
+        AuthorizationRequest.from_dict({kept: value for kept, value in whole.items() if kept != name})
+    with pytest.raises(TypeError, match=f"{name} must be text, not bytes") as wrong:
+        AuthorizationRequest.from_dict({**whole, name: (whole[name] or "").encode()})
+    if name in REQUIRED:
+        with pytest.raises(TypeError, match=f"{name} must be text, not NoneType"):
+            AuthorizationRequest.from_dict({**whole, name: None})
+
+    shown = repr(missing.value) + repr(wrong.value)
+    assert not [secret for secret in (whole["state"], whole["code_verifier"]) if secret and secret in shown]
+
+
+@pytest.mark.parametrize("verifier", ["", "x" * 42, "x" * 129, "\ud800" * 43, "é" * 43, f"{'x' * 43}\n"], ids=ascii)
+def test_a_damaged_verifier_is_refused(verifier: str) -> None:
+    """R25: RFC 7636, section 4.1: a verifier that was damaged in the session is neither sent nor left out."""
+    with pytest.raises(ValueError, match=r"AuthorizationRequest\.code_verifier must be 43 to 128") as caught:
+        AuthorizationRequest.from_dict({**request().to_dict(), "code_verifier": verifier})
+
+    assert not verifier or verifier not in repr(caught.value)
+
+
+@pytest.mark.parametrize("kept", [7, b"x", ["x"], STATE], ids=lambda value: type(value).__name__)
+def test_something_else_than_a_request_is_wrong_use(kept: Any) -> None:
+    """R24: a bare state, for one, is no request: without the rest the response could be another client's."""
+    for read in (AuthorizationRequest.from_dict, lambda kept: client().fetch_token(RESPONSE, request=kept)):
+        with pytest.raises(TypeError, match="request takes an AuthorizationRequest or what its to_dict returned, not"):
+            read(kept)
 
 
 # --- the provider's table of errors ----------------------------------------------------------------------------------
@@ -268,7 +349,7 @@ def test_errors_that_the_page_does_not_know(error: str, description: str | None,
     ],
 )
 def test_another_state_aborts_before_anything_else(kept: str | None, sent: str | None) -> None:
-    """3P: "If the state value received does not match what you passed […], you should abort"; R23: untold."""
+    """R25: 3P: "If the state value received does not match what you passed […], you should abort"; R23: untold."""
     for rest in ({"code": CODE}, {}, {"error": "access_denied"}):
         response = rest if sent is None else {**rest, "state": sent}
         with pytest.raises(AuthorizationError, match="abort, and begin a new authorization") as caught:
@@ -311,6 +392,46 @@ def test_a_short_state_hides_no_text_of_the_page() -> None:
     response = {"error": "access_denied", "error_description": text, "state": "s"}
     with pytest.raises(AuthorizationError, match=f"^access_denied: {text}; "):
         read_authorization_response(response, state="s")
+
+
+# --- the issuer ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", [{"code": CODE}, {}, {"error": "access_denied"}], ids=["code", "nothing", "error"])
+@pytest.mark.parametrize("issuer", ["https://my-sandbox.foxycart.com", "https://evil.example", "", "\udcff", STATE])
+def test_a_response_of_another_issuer_is_aborted(issuer: str, rest: dict[str, str]) -> None:
+    """R25: RFC 9207, section 2.4: a response with another `iss`, error or not, is rejected; R23: untold."""
+    response = {"state": STATE, "iss": issuer, **rest}
+    with pytest.raises(
+        AuthorizationError, match=r"from another issuer.* abort, and begin a new authorization"
+    ) as caught:
+        read_authorization_response(response, state=STATE)
+
+    assert caught.value.error == "issuer_mismatch"
+    assert not [secret for secret in (CODE, STATE) if secret in repr(caught.value)]
+
+
+def test_even_the_missing_state_is_told_by_the_right_issuer_only() -> None:
+    """RFC 9207, section 2.4: the one error that comes without a state is not believed if another issuer sends it."""
+    response = {
+        "error": "invalid_request",
+        "error_description": "The state parameter is required",
+        "iss": "https://e.example",
+    }
+    with pytest.raises(AuthorizationError) as caught:
+        read_authorization_response(response, state=STATE)
+
+    assert caught.value.error == "issuer_mismatch"
+
+
+def test_the_issuer_does_not_replace_the_state() -> None:
+    """3P: a response that names the right issuer still needs the state."""
+    right = {"code": CODE, "iss": "https://my.foxycart.com"}
+    with pytest.raises(AuthorizationError) as caught:
+        read_authorization_response({**right, "state": "x"}, state=STATE)
+
+    assert caught.value.error == "state_mismatch"
+    assert read_authorization_response({**right, "state": STATE}, state=STATE) == CODE
 
 
 # --- the forms in which a response comes ---------------------------------------------------------------------------
@@ -379,7 +500,7 @@ def test_every_form_of_a_response_is_read(form: Callable[[str], Any]) -> None:
     assert read_authorization_response(form(QUERY), state=STATE) == CODE
     assert read_authorization_response(form(urlencode({**RESPONSE, "state": awkward})), state=awkward) == CODE
     # RFC 3986, section 3.4: slashes and question marks need no escape in a query.
-    for rest in ("x=a?b", "iss=https://as.example/?t=1", "to=//as.example/?a&b=/?c"):
+    for rest in ("x=a?b", "next=https://as.example/?t=1", "to=//as.example/?a&b=/?c"):
         for query in (f"code=4/abc&state={STATE}&{rest}", f"{rest}&code=4/abc&state={STATE}"):
             assert read_authorization_response(form(query), state=STATE) == "4/abc"
 
@@ -401,6 +522,7 @@ def test_a_repeated_parameter_is_refused(form: Callable[[str], Any]) -> None:
         "code": f"code={CODE}",
         "state": f"state={quote(STATE)}",
         "error": "error=x&error=y",
+        "iss": "iss=https://my.foxycart.com&iss=https://my.foxycart.com",
     }.items():
         with pytest.raises(AuthorizationError, match=f"repeats the parameter {name}") as caught:
             read_authorization_response(form(f"{QUERY}&{repeated}"), state=STATE)
@@ -473,3 +595,10 @@ def test_no_response_is_accepted_without_the_state(response: Any) -> None:
     """3P: whatever a forger sends, it is an `AuthorizationError`."""
     with pytest.raises(AuthorizationError):
         read_authorization_response(response, state=STATE)
+
+
+@given(st.fixed_dictionaries({}, optional={name: st.none() | st.text() for name in request().to_dict()}))
+def test_no_response_is_accepted_for_another_request(kept: Any) -> None:
+    """RFC 9700, section 2.1: whatever a session holds that was not made here, no code is sent."""
+    with pytest.raises((AuthorizationError, TypeError, ValueError)):
+        client().fetch_token({"code": CODE, "state": kept.get("state")}, request=kept)

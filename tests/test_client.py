@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ from base64 import b64encode
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
 
 import anyio
 import anyio.lowlevel
@@ -31,6 +34,7 @@ from foxy_auth import (
     STORE_FULL_ACCESS,
     USER_FULL_ACCESS,
     AuthorizationError,
+    AuthorizationRequest,
     Environment,
     FoxyAuth,
     LoginRequiredError,
@@ -70,6 +74,21 @@ def authorization_response(foxy: Emulator, code: str | None = None) -> dict[str,
     return {"code": foxy.authorization_code() if code is None else code, "state": STATE}
 
 
+def request_of(client: OAuthClient) -> AuthorizationRequest:
+    """Return an authorization request of *client* whose state is known beforehand."""
+    return replace(client.authorization_request(STORE_FULL_ACCESS, pkce=False), state=STATE)
+
+
+def fetch(client: OAuthClient, response: Any, **options: Any) -> Token:
+    """Exchange the code of the response to such a request."""
+    return client.fetch_token(response, request=request_of(client), **options)
+
+
+async def afetch(client: OAuthClient, response: Any, **options: Any) -> Token:
+    """Exchange it without blocking the event loop."""
+    return await client.afetch_token(response, request=request_of(client), **options)
+
+
 def basic(client_id: str, client_secret: str) -> str:
     """Write the header as the provider's page does: base64 of both, joined with a colon."""
     return "Basic " + b64encode(f"{client_id}:{client_secret}".encode()).decode()
@@ -105,7 +124,7 @@ def test_a_code_is_exchanged_for_a_token(foxy: Emulator, library: Callable[[], A
     given = authorization_response(foxy)
     with library() as http:
         before = time.time()
-        token = client_of(foxy, http=http).fetch_token(given, state=STATE)
+        token = fetch(client_of(foxy, http=http), given)
         after = time.time()
     call = the_only(foxy.calls)
 
@@ -129,9 +148,7 @@ def test_a_code_is_exchanged_for_a_token(foxy: Emulator, library: Callable[[], A
 
 def test_the_client_may_authenticate_by_post_fields(foxy: Emulator) -> None:
     """3P: "you can instead POST the values separately": client_id and client_secret, and no header."""
-    token = client_of(foxy, client_auth_method="client_secret_post").fetch_token(
-        authorization_response(foxy), state=STATE
-    )
+    token = fetch(client_of(foxy, client_auth_method="client_secret_post"), authorization_response(foxy))
     call = the_only(foxy.token_calls)
 
     assert call.form["client_id"] == foxy.client_id
@@ -155,7 +172,7 @@ def test_the_pages_sample_request_is_sent_as_printed(foxy: Emulator) -> None:
     foxy.register_client(client_id=SAMPLE_ID, client_secret=SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI)
     client = OAuthClient(SAMPLE_ID, SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI, environment=foxy.environment)
     foxy.fail(200, body={"access_token": "FakeAccess", "scope": "store_full_access store_id_3200"})
-    token = client.fetch_token({"code": SAMPLE_CODE, "state": STATE}, state=STATE)
+    token = fetch(client, {"code": SAMPLE_CODE, "state": STATE})
     call = the_only(foxy.token_calls)
 
     assert call.headers["Authorization"] == SAMPLE_HEADER
@@ -174,7 +191,7 @@ def test_in_production_the_code_goes_to_the_token_endpoint_of_the_page(respx_moc
     route = respx_mock.post("https://api.foxycart.com/token").respond(json={"access_token": "FakeAccess"})
     with httpx.Client() as http:
         client = OAuthClient(SAMPLE_ID, SAMPLE_SECRET, redirect_uri=SAMPLE_REDIRECT_URI, http=http)
-        token = client.fetch_token({"code": SAMPLE_CODE, "state": STATE}, state=STATE)
+        token = fetch(client, {"code": SAMPLE_CODE, "state": STATE})
 
     assert token.access_token == "FakeAccess"
     assert route.call_count == 1
@@ -192,7 +209,7 @@ def test_in_production_the_code_goes_to_the_token_endpoint_of_the_page(respx_moc
 def test_the_expiry_is_read_under_both_of_its_names(foxy: Emulator, fields: dict[str, Any], life: float | None) -> None:
     """3P: "The access_token_expires value notes in seconds how long"; the wire says expires_in."""
     foxy.token_fields = fields
-    token = client_of(foxy).fetch_token(authorization_response(foxy), state=STATE)
+    token = fetch(client_of(foxy), authorization_response(foxy))
 
     assert token.life == life
 
@@ -200,7 +217,7 @@ def test_the_expiry_is_read_under_both_of_its_names(foxy: Emulator, fields: dict
 def test_an_awkward_code_arrives_as_it_was(foxy: Emulator) -> None:
     """RFC 6749, section 4.1.3: the code is sent form-encoded, whatever characters it has."""
     with pytest.raises(AuthorizationError):
-        client_of(foxy).fetch_token(authorization_response(foxy, "a+b&c=d %\u00fc"), state=STATE)
+        fetch(client_of(foxy), authorization_response(foxy, "a+b&c=d %\u00fc"))
 
     assert the_only(foxy.token_calls).form["code"] == "a+b&c=d %\u00fc"
 
@@ -208,7 +225,7 @@ def test_an_awkward_code_arrives_as_it_was(foxy: Emulator) -> None:
 def test_without_a_redirect_uri_there_is_no_exchange(foxy: Emulator) -> None:
     """3P: redirect_uri is required; a client without one says so, and sends no code."""
     with pytest.raises(ValueError, match="redirect_uri that was registered"):
-        client_of(foxy, redirect_uri=None).fetch_token(authorization_response(foxy), state=STATE)
+        fetch(client_of(foxy, redirect_uri=None), authorization_response(foxy))
 
     assert foxy.calls == []
 
@@ -228,7 +245,7 @@ def test_without_a_redirect_uri_there_is_no_exchange(foxy: Emulator) -> None:
 def test_a_wrong_response_makes_no_request(foxy: Emulator, given: Any) -> None:
     """3P: "you should abort the authorization process", before anything is sent anywhere."""
     with pytest.raises(AuthorizationError):
-        client_of(foxy).fetch_token(given, state=STATE)
+        fetch(client_of(foxy), given)
 
     assert foxy.calls == []
 
@@ -240,7 +257,7 @@ def refused(foxy: Emulator, given: dict[str, str]) -> AuthorizationError:
     """Return what the exchange of a wrong code raises, after one request."""
     foxy.clear_calls()
     with pytest.raises(AuthorizationError, match="begin a new authorization") as caught:
-        client_of(foxy).fetch_token(given, state=STATE)
+        fetch(client_of(foxy), given)
     assert the_only(foxy.token_calls).status == 400
     return caught.value
 
@@ -249,7 +266,7 @@ def test_a_code_lives_thirty_seconds(timed: Emulator, clock: FakeClock) -> None:
     """3P: "The code is only valid for 30 seconds"."""
     in_time, too_late = authorization_response(timed), authorization_response(timed)
     clock.advance(29.0)
-    token = client_of(timed).fetch_token(in_time, state=STATE)
+    token = fetch(client_of(timed), in_time)
     clock.advance(2.0)
     error = refused(timed, too_late)
 
@@ -260,7 +277,7 @@ def test_a_code_lives_thirty_seconds(timed: Emulator, clock: FakeClock) -> None:
 def test_a_replayed_response_is_refused(foxy: Emulator) -> None:
     """3P: the code "can only be used once"; the token that it brought stays valid."""
     given = authorization_response(foxy)
-    token = client_of(foxy).fetch_token(given, state=STATE)
+    token = fetch(client_of(foxy), given)
     error = refused(foxy, given)
 
     assert error.error == "invalid_grant"
@@ -272,7 +289,7 @@ def test_a_code_of_another_client_is_refused(foxy: Emulator) -> None:
     client_id, secret = foxy.register_client(client_id="FakeOther", client_secret="FakeOtherSecret")
     other = OAuthClient(client_id, secret, redirect_uri=foxy.redirect_uri, environment=foxy.environment)
     with pytest.raises(AuthorizationError) as caught:
-        other.fetch_token(authorization_response(foxy), state=STATE)
+        fetch(other, authorization_response(foxy))
 
     assert caught.value.error == "invalid_grant"
 
@@ -289,7 +306,7 @@ def test_another_redirect_uri_is_refused(foxy: Emulator) -> None:
     foxy.strict_redirect_uri = True
     client = client_of(foxy, redirect_uri=foxy.redirect_uri + "/")
     with pytest.raises(AuthorizationError, match="exactly what was registered") as caught:
-        client.fetch_token(authorization_response(foxy), state=STATE)
+        fetch(client, authorization_response(foxy))
 
     assert caught.value.error == "redirect_uri_mismatch"
 
@@ -298,7 +315,7 @@ def test_another_redirect_uri_is_refused_without_a_description(foxy: Emulator) -
     """RFC 6749, section 5.2: the description is optional; the error code stands in for it."""
     foxy.fail(400, body={"error": "redirect_uri_mismatch"})
     with pytest.raises(AuthorizationError, match=r"^redirect_uri_mismatch; redirect_uri must be exactly") as caught:
-        client_of(foxy).fetch_token(authorization_response(foxy), state=STATE)
+        fetch(client_of(foxy), authorization_response(foxy))
 
     assert caught.value.description is None
 
@@ -309,7 +326,7 @@ def test_a_wrong_secret_is_a_matter_of_configuration(foxy: Emulator) -> None:
         foxy.client_id, "FakeWrongSecret", redirect_uri=foxy.redirect_uri, environment=foxy.environment
     )
     with pytest.raises(TokenRefusedError) as caught:
-        client.fetch_token(authorization_response(foxy), state=STATE)
+        fetch(client, authorization_response(foxy))
 
     assert (caught.value.error, caught.value.status) == ("invalid_client", 400)
 
@@ -318,7 +335,7 @@ def test_a_lost_response_is_not_requested_again(foxy: Emulator) -> None:
     """R13: whether the code has been used is not known, so it is not sent twice."""
     foxy.drop(after=True)
     with pytest.raises(TokenUnavailableError) as caught:
-        client_of(foxy).fetch_token(authorization_response(foxy), state=STATE)
+        fetch(client_of(foxy), authorization_response(foxy))
 
     assert len(foxy.token_calls) == 1
     assert "requests" in type(caught.value.__cause__).__module__
@@ -328,16 +345,18 @@ def test_a_lost_response_is_not_requested_again(foxy: Emulator) -> None:
 
 
 @pytest.mark.parametrize("scope", [STORE_FULL_ACCESS, USER_FULL_ACCESS])
+@pytest.mark.parametrize("setting", ["ignored", "verified"])
 @pytest.mark.parametrize(
-    "options", [{}, {"pkce": True}, {"send_redirect_uri": True}, {"pkce": True, "send_redirect_uri": True}], ids=repr
+    "options", [{}, {"pkce": False}, {"send_redirect_uri": True}, {"pkce": False, "send_redirect_uri": True}], ids=repr
 )
-def test_from_the_link_to_the_first_request(foxy: Emulator, scope: str, options: dict[str, bool]) -> None:
-    """3P: the user is forwarded, presses Allow, comes back, and the integration calls the API."""
+def test_from_the_link_to_the_first_request(foxy: Emulator, scope: str, options: dict[str, bool], setting: Any) -> None:
+    """3P: the user is forwarded, presses Allow, comes back, and the integration calls the API; with PKCE or without."""
+    foxy.pkce = setting
     client = client_of(foxy)
     request = client.authorization_request(scope, **options)
     with Browser() as browser:
         callback = browser.decide(request.url)
-    token = client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+    token = client.fetch_token(callback, request=json.loads(json.dumps(request.to_dict())))
     home = requests.get(foxy.url, auth=client.auth(token), timeout=10).json()
 
     assert callback.partition("?")[0] == foxy.redirect_uri
@@ -352,7 +371,7 @@ def test_the_user_presses_deny(foxy: Emulator) -> None:
     with Browser() as browser:
         callback = browser.decide(request.url, "deny")
     with pytest.raises(AuthorizationError, match="not possible without access") as caught:
-        client.fetch_token(callback, state=request.state)
+        client.fetch_token(callback, request=request)
 
     assert (caught.value.error, caught.value.description) == (
         "access_denied",
@@ -361,16 +380,116 @@ def test_the_user_presses_deny(foxy: Emulator) -> None:
     assert foxy.token_calls == []
 
 
-def test_pkce_needs_the_verifier_of_its_request(foxy: Emulator) -> None:
-    """RFC 7636, section 4.6: a code that was bound to a verifier is refused to whoever has another."""
+@pytest.mark.parametrize(
+    "redirect_uri", ["http://localhost:8910/cb", "http://127.0.0.1:8910/cb", "http://[::1]:8910/cb"]
+)
+def test_loopback_redirect_uris(foxy: Emulator, redirect_uri: str) -> None:
+    """RFC 8252, sections 7.3 and 8.3: `localhost` and both IP literals work, sent along or not, to the letter."""
+    foxy.redirect_uri, foxy.strict_redirect_uri = redirect_uri, True
+    for send_redirect_uri in (False, True):
+        client = client_of(foxy)
+        request = client.authorization_request(STORE_FULL_ACCESS, send_redirect_uri=send_redirect_uri)
+        callback = foxy.authorize(request.url)
+        token = client.fetch_token(callback, request=request)
+
+        assert callback.startswith(f"{redirect_uri}?")
+        assert foxy.is_live(token.access_token)
+        assert {call.form["redirect_uri"] for call in foxy.token_calls} == {redirect_uri}
+
+
+# --- responses to the requests of others ----------------------------------------------------------------------------
+
+
+def test_an_injected_code_is_refused(foxy: Emulator) -> None:
+    """R25: RFC 9700, section 4.5: a code that was stolen from another request fails with the verifier of this one."""
+    foxy.pkce = "verified"
     client = client_of(foxy)
-    request = client.authorization_request(STORE_FULL_ACCESS, pkce=True)
-    with Browser() as browser:
-        callback = browser.decide(request.url)
-    with pytest.raises(AuthorizationError) as caught:
-        client.fetch_token(callback, state=request.state, code_verifier="x" * 43)
+    victim, attacker = (client.authorization_request(STORE_FULL_ACCESS) for _ in range(2))
+    stolen = parse_qs(urlsplit(foxy.authorize(victim.url)).query)["code"][0]
+    with pytest.raises(AuthorizationError, match="begin a new authorization") as caught:
+        client.fetch_token({"code": stolen, "state": attacker.state}, request=attacker)
 
     assert caught.value.error == "invalid_grant"
+    assert foxy.live_access_tokens == []
+
+
+def test_a_challenge_cannot_be_removed_on_the_way(foxy: Emulator) -> None:
+    """RFC 9700, section 4.8: a code for a request whose challenge was cut out is refused, since a verifier is sent."""
+    foxy.pkce = "verified"
+    client = client_of(foxy)
+    request = client.authorization_request(STORE_FULL_ACCESS)
+    callback = foxy.authorize(re.sub("&code_challenge[a-z_]*=[^&]*", "", request.url))
+    with pytest.raises(TokenRefusedError):
+        client.fetch_token(callback, request=request)
+
+    assert foxy.live_access_tokens == []
+
+
+def test_the_providers_word_for_a_wrong_verifier(foxy: Emulator) -> None:
+    """The provider's library says `code_verifier_mismatch`: the authorization failed, and not the configuration."""
+    foxy.fail(400, body={"error": "code_verifier_mismatch", "error_description": "The PKCE code verifier …"})
+    with pytest.raises(AuthorizationError, match="begin a new authorization") as caught:
+        fetch(client_of(foxy), authorization_response(foxy))
+
+    assert caught.value.error == "code_verifier_mismatch"
+
+
+def test_a_response_of_the_sandbox_is_not_taken_for_production(foxy: Emulator) -> None:
+    """R25: RFC 9700, section 4.4: a code goes to no other token endpoint than that of the request."""
+    with Emulator() as sandbox:
+        sandbox.redirect_uri = foxy.redirect_uri
+        session = client_of(sandbox).authorization_request(STORE_FULL_ACCESS).to_dict()
+        callback = sandbox.authorize(str(session["url"]))
+        with pytest.raises(AuthorizationError, match="made for another authorization_endpoint") as caught:
+            client_of(foxy).fetch_token(callback, request=session)
+        sent = foxy.calls
+        token = client_of(sandbox).fetch_token(callback, request=session)
+
+    assert (caught.value.error, sent) == ("request_mismatch", [])
+    assert token.access_token
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "authorization_endpoint", "token_endpoint"])
+def test_a_request_is_bound_to_who_made_it(foxy: Emulator, name: str) -> None:
+    """R25: RFC 9700, section 2.1: a request of another client, redirect URI or environment is refused; R23: untold."""
+    client = client_of(foxy)
+    request = client.authorization_request(STORE_FULL_ACCESS)
+    callback = foxy.authorize(request.url)
+    foxy.clear_calls()
+    other = {**request.to_dict(), name: f"{getattr(request, name)}x"}
+    for kept in (other, AuthorizationRequest.from_dict(other)):
+        with pytest.raises(
+            AuthorizationError, match=f"made for another {name}, .* begin a new authorization"
+        ) as caught:
+            client.fetch_token(callback, request=kept)
+
+        assert caught.value.error == "request_mismatch"
+        assert request.state not in repr(caught.value)
+    assert foxy.calls == []
+
+
+@pytest.mark.parametrize("kept", [None, {}], ids=["none", "empty"])
+def test_a_session_that_has_expired(foxy: Emulator, kept: Any) -> None:
+    """R25: 3P: without the request, no response matches, and no code is sent."""
+    with pytest.raises(AuthorizationError, match="session may also have expired") as caught:
+        client_of(foxy).fetch_token({"code": "FakeCode", "state": ""}, request=kept)
+
+    assert (caught.value.error, foxy.calls) == ("state_mismatch", [])
+
+
+def test_the_issuer_of_a_response(foxy: Emulator) -> None:
+    """R25: RFC 9207: a response whose `iss` is another's makes no request; the environment's own passes."""
+    client = client_of(foxy)
+    request = client.authorization_request(STORE_FULL_ACCESS)
+    callback = foxy.authorize(request.url)
+    foxy.clear_calls()
+    with pytest.raises(AuthorizationError) as caught:
+        client.fetch_token(f"{callback}&iss=https%3A%2F%2Fmy.foxycart.com", request=request)
+    sent = foxy.calls
+    token = client.fetch_token(f"{callback}&iss={quote(foxy.url)}", request=request)
+
+    assert (caught.value.error, sent) == ("issuer_mismatch", [])
+    assert foxy.is_live(token.access_token)
 
 
 # --- refreshing by hand --------------------------------------------------------------------------------------------
@@ -511,7 +630,7 @@ def async_versions(foxy: Emulator) -> dict[str, Callable[[], Awaitable[object]]]
     client, given, token = client_of(foxy), authorization_response(foxy), foxy.grant()
     auth = client.auth(as_expired(token))
     return {
-        "afetch_token": lambda: client.afetch_token(given, state=STATE),
+        "afetch_token": lambda: afetch(client, given),
         "arefresh_token": lambda: client.arefresh_token(token),
         "aclient_credentials": client.aclient_credentials,
         "from_client_credentials": FoxyAuth.from_client_credentials(client).aget_token,
@@ -564,7 +683,7 @@ async def test_async_versions_raise_the_same_errors(foxy: Emulator) -> None:
     """An async version raises what the original raises."""
     client = client_of(foxy)
     with pytest.raises(AuthorizationError) as caught:
-        await client.afetch_token({"error": "access_denied", "state": STATE}, state=STATE)
+        await afetch(client, {"error": "access_denied", "state": STATE})
     with pytest.raises(LoginRequiredError):
         await client.arefresh_token(Token("FakeAccess"))
     with pytest.raises(TokenRefusedError):
@@ -594,7 +713,7 @@ async def test_an_exchange_returns_when_on_token_has_the_token(foxy: Emulator) -
         kept.append(token)
 
     client, response = client_of(foxy), authorization_response(foxy)
-    token = await client.afetch_token(response, state=STATE, on_token=keep)
+    token = await afetch(client, response, on_token=keep)
 
     assert kept == [token]
 
@@ -611,7 +730,7 @@ async def test_a_cancelled_exchange_does_not_lose_the_token(foxy: Emulator) -> N
     client, response = client_of(foxy), authorization_response(foxy)
     with foxy.hold() as latch:
         async with anyio.create_task_group() as group:
-            group.start_soon(partial(client.afetch_token, response, state=STATE, on_token=keep))
+            group.start_soon(partial(afetch, client, response, on_token=keep))
             await anyio.to_thread.run_sync(latch.wait_for)
             group.cancel_scope.cancel()
     await anyio.to_thread.run_sync(arrived.wait, 10)
@@ -628,7 +747,7 @@ async def test_the_whole_flow_in_async_code(foxy: Emulator) -> None:
         kept.append(token)
 
     client = client_of(foxy)
-    token = await client.afetch_token(authorization_response(foxy), state=STATE)
+    token = await afetch(client, authorization_response(foxy))
     auth = client.auth(token, on_token=keep)
     async with httpx.AsyncClient(auth=auth) as http:
         first = await http.get(foxy.store_url)
@@ -732,7 +851,8 @@ from foxy_auth import Environment, FoxyAuth, OAuthClient, create_user, register_
 
 environment = Environment.discover(url)
 client = OAuthClient(client_id, secret, redirect_uri=redirect_uri, environment=environment)
-token = client.fetch_token({"code": code, "state": "s"}, state="s")
+request = client.authorization_request("store_full_access")
+token = client.fetch_token({"code": code, "state": request.state}, request=request)
 token = client.refresh_token(token)
 auth = client.auth(token)
 auth.refresh()
@@ -859,7 +979,7 @@ def test_no_log_and_no_error_tells_a_secret(
     told: list[str] = []
     with caplog.at_level(logging.DEBUG), http() as library:
         client = client_of(foxy, http=library)
-        client.refresh_token(client.fetch_token(given, state=STATE))
+        client.refresh_token(fetch(client, given))
         client.client_credentials()
         for status, body in [
             (400, {"error": "invalid_grant", "error_description": f"{given['code']} {foxy.client_secret}"}),
@@ -868,7 +988,7 @@ def test_no_log_and_no_error_tells_a_secret(
         ]:
             foxy.fail(status, body=body)
             with pytest.raises((AuthorizationError, TokenRefusedError, TokenUnavailableError)) as caught:
-                client.fetch_token(given, state=STATE)
+                fetch(client, given)
             told.append(f"{caught.value!r} {vars(caught.value)} {caught.value.__cause__!r}")
     live = foxy.live_access_tokens
     header = basic(foxy.client_id, foxy.client_secret).removeprefix("Basic ")
@@ -889,11 +1009,12 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[AuthlibProvider]:
 
 def grant_of(provider: AuthlibProvider, client: OAuthClient) -> Token:
     """Go through the whole flow at the other provider: the link, the consent, the exchange."""
-    request = client.authorization_request(SCOPE, pkce=True, send_redirect_uri=True)
+    request = client.authorization_request(SCOPE, send_redirect_uri=True)
     with Browser() as browser:
         callback = browser.decide(request.url)
     assert callback.startswith("https://www.example.com/oauth?shop=1&")
-    return client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+    assert parse_qs(urlsplit(callback).query)["iss"] == [provider.url]
+    return client.fetch_token(callback, request=request)
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
@@ -940,12 +1061,12 @@ def test_another_servers_used_refresh_token_requires_a_login(provider: AuthlibPr
 def test_another_servers_refusals_are_understood(provider: AuthlibProvider) -> None:
     """RFC 6749, section 5.2: an `invalid_client` with 401, and a code presented twice."""
     client = provider.client()
-    request = client.authorization_request(SCOPE, pkce=True, send_redirect_uri=True)
+    request = client.authorization_request(SCOPE, send_redirect_uri=True)
     with Browser() as browser:
         callback = browser.decide(request.url)
-    client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+    client.fetch_token(callback, request=request)
     with pytest.raises(AuthorizationError) as spent:
-        client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+        client.fetch_token(callback, request=request)
     wrong = OAuthClient("other-provider-client", "FakeWrong", environment=client.environment)
     with pytest.raises(TokenRefusedError) as refused:
         wrong.refresh_token(Token("FakeAccess", refresh_token="FakeRefresh"))
@@ -957,11 +1078,11 @@ def test_another_servers_refusals_are_understood(provider: AuthlibProvider) -> N
 def test_another_servers_denial_is_understood(provider: AuthlibProvider) -> None:
     """RFC 6749, section 4.1.2.1: its own description of a denial leads to the same advice."""
     client = provider.client()
-    request = client.authorization_request(SCOPE, pkce=True)
+    request = client.authorization_request(SCOPE)
     with Browser() as browser:
         callback = browser.decide(request.url, "deny")
     with pytest.raises(AuthorizationError, match="not possible without access") as caught:
-        client.fetch_token(callback, state=request.state)
+        client.fetch_token(callback, request=request)
 
     assert caught.value.error == "access_denied"
 

@@ -200,6 +200,62 @@ def _where_httpx_connects(url: str) -> Origin | None:
     return target
 
 
+# --- who may issue authorization responses -------------------------------------------------------------------------
+
+NAMED = PRODUCTION.replace(issuer="https://id.foxy.example/oauth")
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        pytest.param(PRODUCTION, "https://my.foxycart.com", id="authorization endpoint's origin"),
+        pytest.param(PRODUCTION, "https://my.foxycart.com/", id="with a slash"),
+        pytest.param(PRODUCTION, "https://my.foxycart.com:443/oauth/2", id="with port and path"),
+        pytest.param(PRODUCTION, "https://api.foxycart.com", id="API"),
+        pytest.param(PRODUCTION, "https://api.foxy.io", id="the API's other name"),
+        pytest.param(PRODUCTION, "https://auth.foxy.io", id="the authorization endpoint's other name"),
+        pytest.param(FOXY_IO, "https://my.foxycart.com", id="and the other way round"),
+        pytest.param(SANDBOX, "https://my-sandbox.foxycart.com", id="sandbox"),
+        pytest.param(LOOPBACK, "http://127.0.0.1:8080", id="loopback"),
+        pytest.param(
+            LOOPBACK.replace(token_endpoint="https://tokens.example/"), "https://tokens.example", id="token endpoint"
+        ),
+        pytest.param(NAMED, "https://id.foxy.example/oauth", id="named"),
+    ],
+)
+def test_an_environment_may_call_itself_by_its_addresses(environment: Environment, name: str) -> None:
+    """RFC 9207: the provider documents no issuer, so any address of the environment's origins is accepted as one."""
+    assert environment.is_issuer(name)
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        pytest.param(PRODUCTION, "https://my-sandbox.foxycart.com", id="sandbox for production"),
+        pytest.param(SANDBOX, "https://my.foxycart.com", id="production for sandbox"),
+        pytest.param(SANDBOX, "https://auth.foxy.io", id="production for sandbox, by its other name"),
+        pytest.param(PRODUCTION, "http://my.foxycart.com", id="http"),
+        pytest.param(PRODUCTION, "https://my.foxycart.com:8443", id="another port"),
+        pytest.param(PRODUCTION, "https://my.foxycart.com.evil.example", id="a longer host"),
+        pytest.param(PRODUCTION, "https://evil.example/my.foxycart.com", id="our name as path"),
+        pytest.param(PRODUCTION, "https://my.foxycart.com@evil.example", id="our name as userinfo"),
+        pytest.param(PRODUCTION, "https://evil@my.foxycart.com", id="with userinfo"),
+        pytest.param(PRODUCTION, "https://my.foxycart.com?x", id="with a query"),
+        pytest.param(PRODUCTION, "https://my.foxycart.com#x", id="with a fragment"),
+        pytest.param(PRODUCTION, "my.foxycart.com", id="a host alone"),
+        pytest.param(PRODUCTION, "https://", id="no host"),
+        pytest.param(PRODUCTION, "", id="nothing"),
+        pytest.param(PRODUCTION, "None", id="a word"),
+        pytest.param(NAMED, "https://id.foxy.example/oauth/", id="named, with a slash"),
+        pytest.param(NAMED, "https://my.foxycart.com", id="named, and called by its address"),
+        pytest.param(Environment(api="https://api.foxycart.com"), "https://auth.foxy.io", id="not Foxy's own"),
+    ],
+)
+def test_no_other_issuer_is_the_environments(environment: Environment, name: str) -> None:
+    """RFC 9207, section 2.4: no other issuer is this environment; a name that was given is compared to the letter."""
+    assert not environment.is_issuer(name)
+
+
 # --- what an environment is ----------------------------------------------------------------------------------------
 
 
@@ -278,7 +334,7 @@ def test_takes_safe_addresses(url: str) -> None:
     assert Environment(api=url).covers(url)
 
 
-@pytest.mark.parametrize("field", ["api", "token_endpoint", "authorization_endpoint", "origins"])
+@pytest.mark.parametrize("field", ["api", "token_endpoint", "authorization_endpoint", "origins", "issuer"])
 @pytest.mark.parametrize(
     ("url", "kind"),
     [

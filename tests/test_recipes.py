@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +14,9 @@ import pytest
 import requests
 from support.browser import DEADLINE, Browser
 
-from foxy_auth import FoxyAuth, LoginRequiredError, OAuthClient, register_client
+from foxy_auth import FoxyAuth, LoginRequiredError, OAuthClient, Token, register_client
 from foxy_auth.stores import FileStore
+from foxy_auth.testing import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parent.parent
 PAGE = TOP / ".github/RECIPES.md"
+README = TOP / "README.md"
 
 
 class Reader:
@@ -69,7 +74,7 @@ class Reader:
 def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Reader]:
     """Make the emulator the default environment, and begin in an empty folder."""
     for function in (FoxyAuth.__init__, OAuthClient.__init__, register_client):
-        monkeypatch.setitem(function.__kwdefaults__ or {}, "environment", foxy.environment)
+        monkeypatch.setitem(inspect.unwrap(function).__kwdefaults__ or {}, "environment", foxy.environment)
     monkeypatch.chdir(tmp_path)
     reader = Reader(foxy)
     reader.run("Keeping tokens")
@@ -184,3 +189,35 @@ def test_the_pages_links_lead_to_files() -> None:
 
     assert len(targets) >= 3
     assert [target for target in targets if not (PAGE.parent / target).exists()] == []
+
+
+def save_token_of_the_readme() -> Any:
+    """Return the function of the README's recipe for saving a token."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    [block] = [block for block in blocks if "def save_token" in block]
+    names: dict[str, Any] = {}
+    exec(block.partition("\ntoken = ")[0], names)  # noqa: S102 - our own page
+    return names["save_token"]
+
+
+@pytest.mark.parametrize("left", ["nothing", "open", "link"])
+def test_the_readme_saves_a_token_privately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
+    """R23: The README's `save_token` leaves a file that only its owner can read, whatever was left beside it."""
+    monkeypatch.chdir(tmp_path)
+    if left == "open":
+        Path("token.new").write_text("made up")
+        Path("token.new").chmod(0o666)
+    if left == "link":
+        Path("token.new").symlink_to("precious")
+        Path("precious").write_text("made up")
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            save_token_of_the_readme()(TOKEN)
+    finally:
+        os.umask(before)
+
+    assert Token.from_dict(json.loads(Path("token.json").read_text())) == TOKEN
+    assert Path("token.json").stat().st_mode & 0o777 == 0o600
+    assert not Path("token.new").exists()
+    assert left != "link" or Path("precious").read_text() == "made up"

@@ -45,16 +45,16 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 def connect(request: HttpRequest) -> HttpResponse:
-    """Send the user to Foxy, and remember the state."""
+    """Send the user to Foxy, and remember the request."""
     authorization = foxy.client.authorization_request(STORE_FULL_ACCESS)
-    request.session["foxy_state"] = authorization.state
+    request.session["foxy"] = authorization.to_dict()
     return HttpResponseRedirect(authorization.url)
 
 
 def callback(request: HttpRequest) -> HttpResponse:
     """Take the user back: with a code, or with an error."""
     try:
-        token = foxy.client.fetch_token(request.GET, state=request.session.pop("foxy_state", None))
+        token = foxy.client.fetch_token(request.GET, request=request.session.pop("foxy", None))
     except AuthorizationError as error:
         logger.warning("no access: %s", error)
         if error.error == "access_denied":

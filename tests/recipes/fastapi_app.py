@@ -42,9 +42,9 @@ async def start() -> Response:
 
 @app.get("/foxy/connect")
 async def connect(request: Request) -> Response:
-    """Send the user to Foxy, and remember the state."""
+    """Send the user to Foxy, and remember the request."""
     authorization = foxy.client.authorization_request(STORE_FULL_ACCESS)
-    request.session["foxy_state"] = authorization.state
+    request.session["foxy"] = authorization.to_dict()
     return RedirectResponse(authorization.url, 302)
 
 
@@ -52,7 +52,7 @@ async def connect(request: Request) -> Response:
 async def callback(request: Request) -> Response:
     """Take the user back: with a code, or with an error."""
     try:
-        token = await foxy.client.afetch_token(request.query_params, state=request.session.pop("foxy_state", None))
+        token = await foxy.client.afetch_token(request.query_params, request=request.session.pop("foxy", None))
     except AuthorizationError as error:
         logger.warning("no access: %s", error)
         if error.error == "access_denied":

@@ -36,9 +36,9 @@ def start() -> ResponseReturnValue:
 
 @app.get("/foxy/connect")
 def connect() -> ResponseReturnValue:
-    """Send the user to Foxy, and remember the state."""
+    """Send the user to Foxy, and remember the request."""
     authorization = foxy.client.authorization_request(STORE_FULL_ACCESS)
-    session["foxy_state"] = authorization.state
+    session["foxy"] = authorization.to_dict()
     return redirect(authorization.url)
 
 
@@ -46,7 +46,7 @@ def connect() -> ResponseReturnValue:
 def callback() -> ResponseReturnValue:
     """Take the user back: with a code, or with an error."""
     try:
-        token = foxy.client.fetch_token(request.args, state=session.pop("foxy_state", None))
+        token = foxy.client.fetch_token(request.args, request=session.pop("foxy", None))
     except AuthorizationError as error:
         app.logger.warning("no access: %s", error)
         if error.error == "access_denied":

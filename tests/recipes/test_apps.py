@@ -58,6 +58,7 @@ class App:
         self.foxy = foxy
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         foxy.redirect_uri = f"{self.url}/foxy/callback"
+        foxy.pkce = "required"
         self._folder = folder
         self._settings = {
             "FOXY_API_CLIENT_ID": foxy.client_id,
@@ -199,12 +200,19 @@ def test_a_replayed_callback(foxy: Emulator, app: App, browser: Browser) -> None
 
 
 def test_broken_callbacks(foxy: Emulator, app: App, browser: Browser) -> None:
-    """Whatever parameters a callback has, the response is a page, and never a traceback."""
+    """
+    Whatever parameters a callback has, the response is a page, and never a traceback.
+
+    It leads nowhere else, so that the callback's address reaches nobody (RFC 9700, section 4.2.4).
+    """
     browser.open(f"{app.url}/foxy/connect")
     queries = ["", "?code=x", "?error=access_denied", "?state=&code=x", "?state=a&state=b&code=x", "?state=%ff%00&code"]
-    statuses = [browser.open(f"{app.url}/foxy/callback{query}").status_code for query in queries]
+    pages = [browser.open(f"{app.url}/foxy/callback{query}") for query in queries]
 
-    assert statuses == [400] * len(queries)
+    assert [page.status_code for page in pages] == [400] * len(queries)
+    assert {address for page in pages for address in re.findall("(?:href|src)=(.*?)>", page.text)} == {
+        '"/foxy/connect"'
+    }
     assert foxy.token_calls == []
 
 

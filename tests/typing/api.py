@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import assert_type
+from typing import Any, assert_type
 
 import httpx
 import httpx2
@@ -81,7 +81,9 @@ def construction(session: requests.Session, client: httpx.Client) -> None:
         client_id="id",
         client_secret="secret",
         refresh_token="refresh",
-        environment=Environment(api="http://127.0.0.1:8000", token_endpoint="http://127.0.0.1:8000/token"),
+        environment=Environment(
+            api="http://127.0.0.1:8000", token_endpoint="http://127.0.0.1:8000/token", issuer="http://127.0.0.1:8000"
+        ),
         api_version="1",
         http=client,
         timeout=5,
@@ -217,17 +219,24 @@ async def flows(callback: str, query: dict[str, list[str]]) -> None:
         timeout=5,
     )
     OAuthClient("id", "secret", client_auth_method="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-    request = client.authorization_request(STORE_FULL_ACCESS, pkce=True)
+    request = client.authorization_request(STORE_FULL_ACCESS, pkce=False)
     assert_type(request, AuthorizationRequest)
     assert_type(request.url, str)
     assert_type(request.state, str)
     assert_type(request.code_verifier, str | None)
+    assert_type(request.client_id, str)
+    assert_type(request.redirect_uri, str | None)
+    assert_type((request.authorization_endpoint, request.token_endpoint), tuple[str, str])
+    assert_type(request.to_dict(), dict[str, str | None])
+    assert_type(AuthorizationRequest.from_dict(request.to_dict()), AuthorizationRequest)
+    session: dict[str, Any] = {"foxy": request.to_dict()}
+    client.fetch_token(callback)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     try:
-        token = client.fetch_token(callback, state=request.state, code_verifier=request.code_verifier)
+        token = client.fetch_token(callback, request=session.pop("foxy", None))
     except AuthorizationError as error:
         assert_type(error.error, str)
         assert_type(error.description, str | None)
-        token = await client.afetch_token(query, state=request.state)
+        token = await client.afetch_token(query, request=request)
     assert_type(token, Token)
     assert_type(client.refresh_token(token), Token)
     assert_type(await client.arefresh_token(token), Token)
