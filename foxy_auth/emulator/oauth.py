@@ -171,6 +171,22 @@ class CodeGrant(AuthorizationCodeGrant):
         del db.codes[self.request.form["code"]]
 
 
+class _Pkce(CodeChallenge):
+    """Bind a code to a verifier (RFC 7636), as the setting `pkce` says."""
+
+    def validate_code_challenge(self, grant: Any, redirect_uri: Any) -> None:
+        """Check the challenge of an authorization request."""
+        if db.settings.pkce == "required" and grant.request.form.get("code_challenge_method") != "S256":
+            raise OAuthError("invalid_request", "A code challenge with the method S256 is required")
+        if db.settings.pkce != "ignored":
+            super().validate_code_challenge(grant, redirect_uri)
+
+    def validate_code_verifier(self, grant: Any, result: Any) -> None:
+        """Check the verifier of a token request."""
+        if db.settings.pkce != "ignored":
+            super().validate_code_verifier(grant, result)
+
+
 class _RefreshGrant(RefreshTokenGrant):
     """Use a refresh token (RFC 6749, section 6)."""
 
@@ -232,7 +248,7 @@ class _Server(AuthorizationServer):
     def __init__(self) -> None:
         """Offer the grant types of the provider."""
         super().__init__()
-        self.register_grant(CodeGrant, [CodeChallenge(required=False)])
+        self.register_grant(CodeGrant, [_Pkce(required=False)])
         self.register_grant(_RefreshGrant)
         self.register_grant(_ClientGrant)
 

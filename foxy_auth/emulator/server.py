@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from http.client import HTTP_PORT
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOST = "127.0.0.1"
 _BACKLOG = 4096  # connections that may wait to be accepted; the system may allow fewer
 _POLL = 0.02  # seconds after which `close` is noticed where nothing wakes the thread up
+_MISDIRECTED = Response("This is not a host of the emulator: use its own address.", 421)
 
 
 class _Handler(WSGIRequestHandler):
@@ -39,7 +41,8 @@ class _Server(ThreadedWSGIServer):
 
     def __init__(self, application: WSGIApplication, listener: socket.socket) -> None:
         self._connections: set[Any] = set()
-        super().__init__(_HOST, listener.getsockname()[1], application, _Handler, fd=listener.fileno())
+        port = int(listener.getsockname()[1])
+        super().__init__(_HOST, port, _for_own_hosts(application, port), _Handler, fd=listener.fileno())
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)
@@ -54,6 +57,18 @@ class _Server(ThreadedWSGIServer):
         for connection in list(self._connections):
             with contextlib.suppress(OSError):  # the client has closed it already
                 connection.shutdown(socket.SHUT_RDWR)
+
+
+def _for_own_hosts(application: WSGIApplication, port: int) -> WSGIApplication:
+    """Return *application* without requests to other host names, which a web page sends after DNS rebinding."""
+    ending = "" if port == HTTP_PORT else f":{port}"  # clients leave out the default port
+    hosts = {f"{name}{ending}" for name in (_HOST, "localhost")}
+
+    def check(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_own = environ.get("HTTP_HOST", "").lower() in hosts
+        return (application if is_own else _MISDIRECTED)(environ, start_response)
+
+    return check
 
 
 class Server:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Pkce = Literal["ignored", "verified", "required"]
 BodyShape = Literal["oauth", "empty", "html", "hal"]
 
 
@@ -46,6 +47,10 @@ class Settings:
         strict_redirect_uri: Whether exchanging a code requires the client's registered `redirect_uri`, as the
             provider's page says, even if the authorization request had none.
 
+        pkce: Of which the provider's pages do not speak (RFC 7636). `ignored`: as by a provider that does not know it.
+            `verified`: a code is bound to the verifier if the authorization request had a challenge, as in newer
+            versions of the provider's library. `required`: there must be one, with the method S256.
+
         granular_scopes: Whether the authorization endpoint accepts scopes such as `coupons_read`. They are granted as
             requested, but every resource here requires a full-access scope and refuses them with 403.
 
@@ -72,6 +77,7 @@ class Settings:
     json_at_token: bool = False
     invalid_client_status: int = 400
     strict_redirect_uri: bool = False
+    pkce: Pkce = "ignored"
     granular_scopes: bool = False
     hide_new_client: bool = False
     require_captcha: bool = False

@@ -312,7 +312,8 @@ def test_head_and_options(foxy: Emulator, http: Http) -> None:
 def test_disconnect(foxy: Emulator, path: str, status: int) -> None:
     """A client that disconnects while sending its body is recorded with what arrived."""
     address = ("127.0.0.1", urlsplit(foxy.url).port or 0)
-    request = f"POST {path} HTTP/1.1\r\nHost: x\r\nFOXY-API-VERSION: 1\r\nContent-Length: 100\r\n\r\n{'x' * 10}"
+    head = f"POST {path} HTTP/1.1\r\nHost: {urlsplit(foxy.url).netloc}\r\n"
+    request = f"{head}FOXY-API-VERSION: 1\r\nContent-Length: 100\r\n\r\n{'x' * 10}"
 
     with socket.create_connection(address, timeout=20) as connection:
         connection.sendall(request.encode())

@@ -226,22 +226,47 @@ PKCE = [
     ),
     pytest.param({"code_challenge": S256, "code_challenge_method": "S256"}, {}, False, id="missing"),
     pytest.param({}, {}, True, id="none"),
+    pytest.param({}, {"code_verifier": VERIFIER}, False, id="a verifier alone"),  # RFC 9700, section 4.8
 ]
 
 
 @pytest.mark.parametrize(("challenge", "verifier", "good"), PKCE)
 def test_pkce(foxy: Emulator, http: Http, *, challenge: dict[str, str], verifier: dict[str, str], good: bool) -> None:
-    """The verifier must match the challenge (RFC 7636)."""
+    """The verifier must match the challenge (RFC 7636), if the setting says so; by default both are ignored."""
+    ignored = query(foxy.authorize(url_of(foxy, **challenge)))["code"]
+    foxy.pkce = "verified"
     code = query(foxy.authorize(url_of(foxy, **challenge)))["code"]
 
     assert (http.exchange(code, **verifier).status_code == 200) == good
+    foxy.pkce = "ignored"
+    assert http.exchange(ignored, **verifier).status_code == 200
+
+
+def test_pkce_ignored(foxy: Emulator, http: Http) -> None:
+    """A provider that does not know PKCE ignores challenge and verifier."""
+    foxy.pkce = "ignored"
+    code = query(foxy.authorize(url_of(foxy, code_challenge=S256, code_challenge_method="S256")))["code"]
+
+    assert http.exchange(code, code_verifier="w" * 43).status_code == 200
+
+
+@pytest.mark.parametrize("challenge", [{}, {"code_challenge": VERIFIER}, {"code_challenge_method": "S256"}])
+def test_pkce_required(foxy: Emulator, challenge: dict[str, str]) -> None:
+    """A provider that requires PKCE refuses requests without a challenge of the method S256."""
+    foxy.pkce = "required"
+
+    assert query(foxy.authorize(url_of(foxy, **challenge)))["error"] == "invalid_request"
+    assert "code" in query(foxy.authorize(url_of(foxy, code_challenge=S256, code_challenge_method="S256")))
 
 
 def test_bad_challenge(foxy: Emulator) -> None:
-    """An unknown challenge method is an error."""
-    sent_to = foxy.authorize(url_of(foxy, code_challenge=S256, code_challenge_method="md5"))
+    """An unknown challenge method is an error, if the setting says so."""
+    url = url_of(foxy, code_challenge=S256, code_challenge_method="md5")
+    ignored = foxy.authorize(url)
+    foxy.pkce = "verified"
 
-    assert query(sent_to)["error"] == "invalid_request"
+    assert query(foxy.authorize(url))["error"] == "invalid_request"
+    assert "code" in query(ignored)
 
 
 # The page

@@ -110,6 +110,23 @@ def test_bounce(foxy: Emulator) -> None:
     assert (response.status_code, response.headers["Location"]) == (302, f"{foxy.url}/")
 
 
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.", ""])
+def test_foreign_host(foxy: Emulator, host: str) -> None:
+    """A request to another host name reaches neither the emulator nor the second origin (DNS rebinding)."""
+    for url in (foxy.url, foxy.elsewhere.url):
+        foreign = host.format(port=urlsplit(url).port)
+        assert requests.get(url, headers={"Host": foreign}, timeout=30).status_code == 421
+
+    assert (foxy.calls, foxy.elsewhere.calls) == ([], [])
+
+
+def test_own_host(foxy: Emulator, http: Http) -> None:
+    """Both names of the address are the emulator's own, in any case, and links name the one that was used."""
+    for name in ("127.0.0.1", "localhost", "LocalHost"):
+        home = http.api(None, foxy.url.replace("127.0.0.1", name))
+        assert urlsplit(home.json()["_links"]["self"]["href"]).hostname == name.lower()
+
+
 def test_start_and_close() -> None:
     """An emulator can be closed and started again with the same port and the same tokens."""
     foxy = Emulator()
@@ -230,7 +247,7 @@ def test_rotation_under_load(foxy: Emulator, http: Http) -> None:
 
 def test_client(foxy: Emulator) -> None:
     """`foxy.client` is an `OAuthClient` that can exchange a code."""
-    response = {"code": foxy.authorization_code(), "state": "fake-state"}
-    token = foxy.client.fetch_token(response, state="fake-state")
+    request = foxy.client.authorization_request("store_full_access")
+    token = foxy.client.fetch_token(foxy.authorize(request.url), request=request)
 
     assert foxy.is_live(token.access_token)
