@@ -11,6 +11,7 @@ from copy import copy
 from threading import get_ident
 from typing import Any, NamedTuple, Self
 
+from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._errors import store_errors
 from foxy_auth.stores._records import Records, check_key
@@ -25,10 +26,16 @@ logger = logging.getLogger("foxy_auth")
 class Stored(NamedTuple):
     """A record as it was read from the server, and what tells it from an earlier or later one."""
 
-    record: str
+    record: Secret
     version: Any
 
 
+def stored_record(value: str | bytes) -> Secret:
+    """Return the record that a server has sent as text or bytes; lone surrogates stand for bytes that are not UTF-8."""
+    return Secret(value.decode("utf-8", errors="surrogateescape") if isinstance(value, bytes) else value)
+
+
+@guarded_class
 class CompareAndSetStore(ABC):
     """
     Keeps the token on a server that others write to as well.
@@ -42,7 +49,7 @@ class CompareAndSetStore(ABC):
 
     def __init__(self, key: str, records: Records) -> None:
         self._key = _check_name(key)
-        self._records = records
+        self._records = records.named(key)
         # What each holder of the lock knows of the record, by process and thread: a forked child inherits this object
         # but not the lock.
         self._seen: dict[tuple[int, int], Stored | None] = {}
@@ -55,6 +62,7 @@ class CompareAndSetStore(ABC):
         """Return the store of another grant in the same place: the name of this one's record, a slash and *key*."""
         other = copy(self)
         other._key = _check_name(f"{self._key}/{check_key(key)}")  # noqa: SLF001 - our own class
+        other._records = self._records.named(other._key)  # noqa: SLF001
         return other
 
     def load(self) -> Token | None:
@@ -132,7 +140,7 @@ class CompareAndSetStore(ABC):
         """Return the record, or None if there is none."""
 
     @abstractmethod
-    def _write(self, record: str, seen: Stored | None) -> Stored | None:
+    def _write(self, record: Secret, seen: Stored | None) -> Stored | None:
         """Replace what was *seen* by *record*, and return that as `_read` would; None if something else is there."""
 
     @abstractmethod

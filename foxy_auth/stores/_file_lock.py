@@ -10,14 +10,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from foxy_auth.stores._errors import store_errors
+from foxy_auth.stores._private_files import make_private_folder
 
 POLL_INTERVAL = 0.02  # seconds
-
-
-def make_private_folder(folder: Path) -> None:
-    """Create *folder* and its missing parents, accessible to their owner only, whatever the umask."""
-    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, cast
+from copy import copy
+from typing import Any, Self, cast
 
+from foxy_auth._secrets import Secret
 from foxy_auth.errors import StoreError
 from foxy_auth.token import Token
 
@@ -22,8 +24,12 @@ class Records:
 
     A record is a JSON object with the fields of `Token.to_dict` and a `version`. Unknown fields are preserved. With an
     encryption key the whole record is encrypted (Fernet: AES-128-CBC and HMAC-SHA-256), and one in plain text is
-    refused. A record does not contain its place, so that it can be moved. Hence encryption does not protect against
-    somebody who can write to the store and puts an older record there, or that of another grant.
+    refused.
+
+    An encrypted record contains its `name`: that of its file, its Redis key or its row. Under another one it is
+    refused, so that nobody who can write to the store can put the record of another grant there. Folder, server and
+    table are not part of the name, so that all records can be moved together. An older record of the same name is not
+    noticed.
     """
 
     def __init__(self, encryption_key: EncryptionKey | None = None) -> None:
@@ -38,8 +44,15 @@ class Records:
             ValueError: *encryption_key*, or one of several, is not a Fernet key.
         """
         self._fernet: Any = None if encryption_key is None else _fernet(encryption_key)
+        self._name = ""
 
-    def write(self, token: Token, former: str | None = None) -> str:
+    def named(self, name: str) -> Self:
+        """Return the same for the record *name*."""
+        other = copy(self)
+        other._name = name  # noqa: SLF001 - our own class
+        return other
+
+    def write(self, token: Token, former: Secret | None = None) -> Secret:
         """
         Return the record of *token*, with the unknown fields of the *former* record, unless that is damaged.
 
@@ -47,14 +60,17 @@ class Records:
             StoreError: The record would be too long to be read again.
         """
         fields = {} if former is None or self.is_damaged(former) else self._fields(former)
-        record = json.dumps({**fields, **token.to_dict(), "version": VERSION}, separators=(",", ":"))
+        fields = {**fields, **token.to_dict(), "version": VERSION}
+        if self._fernet is not None:
+            fields["name"] = self._name
+        record = json.dumps(fields, separators=(",", ":"))
         if self._fernet is not None:
             record = self._fernet.encrypt(record.encode()).decode()
         if len(record) > LARGEST_RECORD:
             raise StoreError(f"the token was not stored: {len(record)} characters, the limit is {LARGEST_RECORD}")
-        return record
+        return Secret(record)
 
-    def read(self, record: str | None, place: object) -> Token | None:
+    def read(self, record: Secret | None, place: object) -> Token | None:
         """
         Return the token of *record*, or None if there is no record.
 
@@ -67,7 +83,7 @@ class Records:
         except StoreError as error:
             raise StoreError(f"{place}: {error}; repair or remove it") from None
 
-    def is_damaged(self, record: str) -> bool:
+    def is_damaged(self, record: Secret) -> bool:
         """Tell whether *record* cannot be read."""
         try:
             self._token(record)
@@ -75,8 +91,13 @@ class Records:
             return True
         return False
 
-    def _token(self, record: str) -> Token:
+    def _token(self, record: Secret) -> Token:
         fields = self._fields(record)
+        if self._fernet is not None and fields.get("name") != self._name:
+            raise StoreError(
+                f"the stored record was encrypted as {fields.get('name')!r} and not as {self._name!r}: it has been "
+                "renamed, or somebody has put it there; give it its old name and load it, to save it under a new one"
+            )
         if fields.get("version") != VERSION:
             raise StoreError(f"the stored record is not of version {VERSION}; update foxy_auth")
         try:
@@ -84,12 +105,13 @@ class Records:
         except (TypeError, ValueError, OverflowError) as error:
             raise StoreError(f"the stored record is damaged: {error}") from None
 
-    def _fields(self, record: str) -> dict[str, Any]:
-        if len(record) > LARGEST_RECORD:
+    def _fields(self, record: Secret) -> dict[str, Any]:
+        text = record.reveal()
+        if len(text) > LARGEST_RECORD:
             raise StoreError(f"the stored record is longer than {LARGEST_RECORD} characters")
         try:
-            record.encode()  # fails on lone surrogates, which stand for bytes that are not UTF-8
-            fields: Any = json.loads(self._decrypt(record))
+            text.encode()  # fails on lone surrogates, which stand for bytes that are not UTF-8
+            fields: Any = json.loads(self._decrypt(text))
         except (ValueError, RecursionError):
             raise StoreError("the stored record is damaged: it is not JSON") from None
         if not isinstance(fields, dict):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from copy import copy
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._errors import store_errors
 from foxy_auth.stores._file_lock import lock_file
@@ -21,12 +23,17 @@ if TYPE_CHECKING:
 
 # Windows stores 2,560 bytes (CRED_MAX_CREDENTIAL_BLOB_SIZE), and a character takes two.
 WINDOWS_LIMIT = 1280
+UNUSABLE = {"keyring.backends.fail", "keyring.backends.null"}
 ALTERNATIVE = "use FileStore(path, encryption_key=…), with a key that you keep elsewhere"
 
 
+@guarded_class
 class KeyringStore:
     """
     Keeps the token as one secret in the keyring of the current user.
+
+    Of a chain of keyrings only those are used that encrypt. Whether one does, its name and its scheme say, and those of
+    the keyrings that it wraps. One of your own that stores plain text without saying so is not noticed.
 
     A keyring has no lock: a lock file excludes the other processes of this user.
 
@@ -73,7 +80,7 @@ class KeyringStore:
         self._limit = limit
         self._lock_path = None if lock_path is None else Path(lock_path).expanduser().absolute()
         self._records = Records()
-        self._backend()
+        self._backends()
 
     def for_key(self, key: str) -> KeyringStore:
         """Return the store of another grant: this one's user, a slash and *key*."""
@@ -86,21 +93,22 @@ class KeyringStore:
     def load(self) -> Token | None:
         """Return the token; `StoreError` if the keyring refuses it or it is damaged."""
         with self._errors("read"):
-            record = self._backend().get_password(self._service, self._user)
+            record = self._get(self._backends())
         return self._records.read(record, self._place)
 
     def save(self, token: Token) -> None:
         """Replace the stored token; a damaged record is kept under the user with `:damaged` appended."""
         with self._errors("written"):
-            backend = self._backend()
-            former = backend.get_password(self._service, self._user)
+            backends = self._backends()
+            former = self._get(backends)
             record = self._records.write(token, former)
-            limit = self._limit or (WINDOWS_LIMIT if _is_windows(backend) else len(record))
-            if len(record) > limit:
-                raise StoreError(f"{self._place}: the token takes {len(record)} characters of {limit}; {ALTERNATIVE}")
+            length = len(record.reveal())
+            limit = self._limit or (WINDOWS_LIMIT if any(map(_is_windows, backends)) else length)
+            if length > limit:
+                raise StoreError(f"{self._place}: the token takes {length} characters of {limit}; {ALTERNATIVE}")
             if former is not None and self._records.is_damaged(former):
-                backend.set_password(self._service, f"{self._user}:damaged", former)
-            backend.set_password(self._service, self._user, record)
+                self._set(backends, f"{self._user}:damaged", former)
+            self._set(backends, self._user, record)
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
         """Exclude the other threads and processes of this user; `TimeoutError` after *timeout* seconds."""
@@ -114,38 +122,66 @@ class KeyringStore:
     def _errors(self, action: str) -> AbstractContextManager[None]:
         return store_errors(self._place, action, f"unlock the keyring, or {ALTERNATIVE}")
 
-    def _backend(self) -> Any:
-        """Return the keyring backend; `StoreError` if it cannot keep a secret."""
+    def _backends(self) -> list[Any]:
+        """
+        Return the backends that may store the token, in the order of the chain; `StoreError` if there are none.
+
+        They are used one by one and not through the chain, which would go on to one in plain text if the others store
+        nothing.
+        """
         import keyring
 
         with self._errors("opened"):
-            backend: Any = self._chosen or keyring.get_keyring()
-            effective = _effective(backend)
-        if effective is None:
+            usable = list(_links(self._chosen or keyring.get_keyring()))
+            safe = [backend for backend in usable if not _is_plain_text(backend)]
+        if not usable:
             raise StoreError(f"there is no usable keyring; {ALTERNATIVE}")
-        if _is_plain_text(effective):
+        if not safe:
             raise StoreError(
-                f"the only keyring, {type(effective).__name__}, stores secrets in plain text; {ALTERNATIVE}"
+                f"the only keyring, {type(usable[0]).__name__}, stores secrets in plain text; {ALTERNATIVE}"
             )
-        return backend
+        return safe
+
+    def _get(self, backends: list[Any]) -> Secret | None:
+        for backend in backends:
+            with suppress(NotImplementedError):
+                password = backend.get_password(self._service, self._user)
+                if password is not None:
+                    return Secret(password)
+        return None
+
+    def _set(self, backends: list[Any], user: str, record: Secret) -> None:
+        for backend in backends:
+            with suppress(NotImplementedError):  # some only know secrets that come from elsewhere
+                backend.set_password(self._service, user, record.reveal())
+                return
+        raise StoreError(f"no keyring that encrypts stores {self._place}; {ALTERNATIVE}")
 
 
-def _effective(backend: Any) -> Any:
-    """Return the backend that would store a secret, for a chain its first usable one; None if there is none."""
-    if not hasattr(backend, "backends"):
-        return None if type(backend).__module__ in {"keyring.backends.fail", "keyring.backends.null"} else backend
-    usable: Any = filter(None, map(_effective, backend.backends))
-    return next(usable, None)
+def _links(backend: Any) -> Iterator[Any]:
+    """Yield the usable backends of a chain and of the chains in it; the backend itself if it is no chain."""
+    if hasattr(backend, "backends"):
+        for link in backend.backends:
+            yield from _links(link)
+    elif UNUSABLE.isdisjoint(kind.__module__ for kind in type(backend).__mro__):
+        yield backend
 
 
 def _is_plain_text(backend: Any) -> bool:
-    """Tell whether *backend* is one of keyrings.alt that does not encrypt; their scheme is `no encyption` (sic)."""
-    names = [kind.__name__.lower() for kind in type(backend).__mro__]
-    return any("plaintext" in name for name in names) or str(getattr(backend, "scheme", "")).startswith("no enc")
+    """Tell whether *backend*, or one that it uses, does not encrypt; older ones of keyrings.alt say `no encyption`."""
+    from keyring.backend import Crypter, KeyringBackend
+
+    kinds = type(backend).__mro__
+    names = " ".join(kind.__name__.lower() for kind in kinds)
+    if "plaintext" in names or "nullcrypter" in names or str(getattr(backend, "scheme", "")).startswith("no enc"):
+        return True
+    parts = [part for owner in (backend, *kinds) for part in vars(owner).values()]
+    used = [part for part in parts if isinstance(part, KeyringBackend | Crypter)]
+    return any(_is_plain_text(link) for part in used for link in _links(part))
 
 
 def _is_windows(backend: Any) -> bool:
-    return any(kind.__module__ == "keyring.backends.Windows" for kind in type(_effective(backend)).__mro__)
+    return any(kind.__module__ == "keyring.backends.Windows" for kind in type(backend).__mro__)
 
 
 def _state_folder() -> Path:

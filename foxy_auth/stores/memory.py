@@ -8,10 +8,12 @@ from os import getpid
 from threading import Lock
 from typing import Any
 
+from foxy_auth._secrets import guarded_class
 from foxy_auth.stores._records import check_key
 from foxy_auth.token import Token
 
 
+@guarded_class
 class MemoryStore:
     """
     Keeps the token as long as the process lives.

@@ -8,7 +8,8 @@ from math import inf
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored, logger
+from foxy_auth._secrets import Secret, guarded_class
+from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored, logger, stored_record
 from foxy_auth.stores._records import LARGEST_RECORD, EncryptionKey, Records
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ return 1
 """
 
 
+@guarded_class
 class RedisStore(CompareAndSetStore):
     """
     Keeps the token under a key in Redis, without an expiry.
@@ -74,10 +76,12 @@ class RedisStore(CompareAndSetStore):
         value = client.getrange(self._key, 0, LARGEST_RECORD)  # enough to see that a record is too long
         if not value and not client.exists(self._key):
             return None
-        return Stored(value.decode("utf-8", errors="surrogateescape") if isinstance(value, bytes) else value, value)
+        record = stored_record(value)
+        return Stored(record, record)
 
-    def _write(self, record: str, seen: Stored | None) -> Stored | None:
-        done = self._client.get().eval(COMPARE_AND_SET, 1, self._key, seen.version if seen else "", record)
+    def _write(self, record: Secret, seen: Stored | None) -> Stored | None:
+        replaced = seen.record.reveal().encode("utf-8", errors="surrogateescape") if seen else ""
+        done = self._client.get().eval(COMPARE_AND_SET, 1, self._key, replaced, record.reveal())
         return Stored(record, record) if done else None
 
     def _put_aside(self) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
+from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.errors import StoreError
-from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored
+from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored, stored_record
 from foxy_auth.stores._database_locks import DIALECTS, acquire_lock
 from foxy_auth.stores._records import LARGEST_RECORD, EncryptionKey, Records
+from foxy_auth.stores._sqlite_files import check_database, create_private_database
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 logging.getLogger("sqlalchemy.engine.Engine.foxy_auth").addFilter(lambda message: message.levelno > logging.DEBUG)
 
 
+@guarded_class
 class SQLAlchemyStore(CompareAndSetStore):
     """
     Keeps the token in a row of a table.
@@ -26,6 +30,10 @@ class SQLAlchemyStore(CompareAndSetStore):
     The lock is the database's own: an advisory lock of PostgreSQL, MySQL or MariaDB, on a connection of its own, which
     is free when its holder dies or the server is restarted; a lock file beside a SQLite database. PgBouncer must be in
     session mode: in transaction mode each statement may get another connection, and the lock would not work.
+
+    A SQLite database that does not exist yet is created with mode 0600, also if your own part of the program connects
+    first, as soon as it has this store. The rights to one that exists are yours to set: if other users can access it,
+    that is logged once. An engine with a `creator` may create a file that others can open until we first connect.
 
     Connections are made as your engine makes them, but outside its pool: a refresh opens two for a moment. Statements
     are never logged with a token in them.
@@ -64,8 +72,8 @@ class SQLAlchemyStore(CompareAndSetStore):
             TypeError, ValueError: An argument is not what it should be, or the database is not supported.
         """
         super().__init__(key, Records(encryption_key))
-        self._engine = ClientFactory(engine, _private_engine)
         self._table = _table(table)
+        self._engine = ClientFactory(engine, partial(_private_engine, schema=self._table.schema))
 
     def create_table(self) -> None:
         """Create the table, unless it exists."""
@@ -89,14 +97,16 @@ class SQLAlchemyStore(CompareAndSetStore):
         from sqlalchemy import Text, func, select
 
         columns = self._table.c
-        record = func.substr(columns.record, 1, LARGEST_RECORD + 1, type_=Text)  # enough to see that it is too long
+        record = func.substr(columns.record, 1, LARGEST_RECORD + 1, type_=Text).label(
+            "record"
+        )  # enough to see that it is too long
         with self._engine.get().begin() as connection:
             row = connection.execute(select(record, columns.version).where(columns.name == self._key)).first()
-        return None if row is None else Stored(*row)
+        return None if row is None else Stored(stored_record(row.record), row.version)
 
-    def _write(self, record: str, seen: Stored | None) -> Stored | None:
+    def _write(self, record: Secret, seen: Stored | None) -> Stored | None:
         columns, version = self._table.c, seen.version + 1 if seen else 1
-        values = {"record": record, "version": version}
+        values = {"record": record.reveal(), "version": version}
         try:
             with self._write_transaction() as connection:
                 if seen is None:
@@ -118,9 +128,9 @@ class SQLAlchemyStore(CompareAndSetStore):
             connection.execute(self._table.update().where(name == self._key).values(name=aside))
 
     def _acquire(self, timeout: float) -> Callable[[], object]:
-        engine, schema = self._engine.get(), self._table.schema
-        translated: Any = engine.get_execution_options().get("schema_translate_map") or {}
-        return acquire_lock(engine, translated.get(schema, schema), self._table.name, self._key, timeout)
+        engine = self._engine.get()
+        schema = _translated(engine, self._table.schema)
+        return acquire_lock(engine, schema, self._table.name, self._key, timeout)
 
     @contextmanager
     def _write_transaction(self) -> Generator[sqlalchemy.Connection]:
@@ -134,19 +144,28 @@ class SQLAlchemyStore(CompareAndSetStore):
             raise StoreError(f"{self._place} cannot be written ({_code(error.orig)}); check the database") from None
 
 
-def _private_engine(engine: Any) -> sqlalchemy.Engine:
+def _private_engine(engine: Any, schema: str | None) -> sqlalchemy.Engine:
     """
     Return an engine that connects as the user's *engine* does, but outside its pool, and never logs a token.
 
     The user's pool may be exhausted by the very requests that wait for the token.
     """
-    from sqlalchemy import Engine, NullPool
+    from sqlalchemy import Engine, NullPool, event
 
     _check_engine(engine)
     # The dispatch has the listeners too, with which programs sign in.
     pool = NullPool(engine.pool._creator, _dispatch=engine.pool.dispatch, dialect=engine.dialect)  # noqa: SLF001
+    if engine.dialect.name == "sqlite":
+        if not event.contains(engine.dialect, "do_connect", create_private_database):
+            event.listen(engine.dialect, "do_connect", create_private_database)
+        event.listen(pool, "connect", partial(check_database, _translated(engine, schema) or "main"))
     options = engine.get_execution_options()
     return Engine(pool, engine.dialect, engine.url, "foxy_auth", hide_parameters=True, execution_options=options)
+
+
+def _translated(engine: sqlalchemy.Engine, schema: str | None) -> str | None:
+    names: Any = engine.get_execution_options().get("schema_translate_map") or {}
+    return cast("str | None", names.get(schema, schema))
 
 
 def _check_engine(engine: Any) -> None:

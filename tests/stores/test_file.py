@@ -196,18 +196,22 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def modes(folder: Path, mode: int, *, token: int, lock: int) -> Iterator[FileStore]:
-    """Change the permissions of a folder and its files for a while."""
-    (folder / "token.json").chmod(token)
-    (folder / "token.json.lock").chmod(lock)
+def modes(folder: Path, mode: int, *, token: int, lock: int, owner: int = NOBODY) -> Iterator[FileStore]:
+    """Change the permissions and, as root, the owner of the files in a folder for a while."""
+    files, me = {folder / "token.json": token, folder / "token.json.lock": lock}, os.geteuid()
+    for file, permissions in files.items():
+        os.chown(file, owner if me == 0 else me, -1)
+        file.chmod(permissions)
     folder.chmod(mode)
     yield FileStore(folder / "token.json")
     folder.chmod(0o755)
-    (folder / "token.json").chmod(0o600)
+    for file in files:
+        os.chown(file, me, -1)
+        file.chmod(0o600)
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_a_file_of_another_user(folder: Path, action: str) -> None:
+def test_a_file_without_permissions(folder: Path, action: str) -> None:
     """A file that cannot be read, written or locked is an error that names it, and is not changed."""
     with modes(folder, 0o555, token=0, lock=0) as store:
         error = without_privileges(lambda: ACTIONS[action](store))

@@ -62,6 +62,8 @@ def chain(*backends: Any) -> Any:
         pytest.param(NULL, "no usable keyring", id="null"),
         pytest.param(chain(), "no usable keyring", id="empty chain"),
         pytest.param(chain(FAIL, PlaintextKeyring()), "plain text", id="chain"),
+        pytest.param(chain(chain(FAIL), chain(NULL, PlaintextKeyring())), "plain text", id="nested chain"),
+        pytest.param(type("Silent", (null.Keyring,), {})(), "no usable keyring", id="derived from null"),
         pytest.param(PlaintextKeyring(), "plain text", id="plain text"),
     ],
 )

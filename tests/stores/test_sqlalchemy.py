@@ -546,3 +546,18 @@ def test_thousands_of_keys(tmp_path: Path) -> None:
 
     assert (shops[7].load(), shops[8].load(), shops[1999].load()) == (TOKEN, None, NEWER)
     assert (other.load(), other.for_key("store-7").load()) == (None, None)
+
+
+def test_a_record_of_bytes(tmp_path: Path) -> None:
+    """A record that somebody has replaced by bytes, which SQLite keeps in any column, is damaged like any other."""
+    engine = engine_for(f"sqlite:///{tmp_path}/made-up.db")
+    store = SQLAlchemyStore(engine)
+    store.create_table()
+    store.save(TOKEN)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE foxy_auth_tokens SET record = x'00ff'")
+    with pytest.raises(StoreError, match="is damaged"):
+        store.load()
+    store.save(NEWER)
+
+    assert store.load() == NEWER
