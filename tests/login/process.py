@@ -16,6 +16,7 @@ import requests
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from foxy_auth.emulator import Emulator
 
@@ -23,6 +24,14 @@ LOOPBACK = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
 TIMEOUT = 30.0  # seconds; what is waited for takes a fraction of one
 # Runs a command on a terminal of its own, whose keyboard is the standard input.
 TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+# A browser that tells what it was started with, and does nothing.
+BROWSER = """\
+#!{python}
+import json, os, sys
+with open({note!r}, "w") as note:
+    json.dump([sys.argv[1:], dict(os.environ)], note)
+"""
 
 
 def free_port() -> int:
@@ -144,3 +153,18 @@ def login(
             yield Login(process, messages, address, [foxy.client_secret])
         finally:
             process.kill()
+
+
+@contextmanager
+def started(foxy: Emulator, folder: Path, *options: str, **settings: object) -> Generator[tuple[Login, str]]:
+    """Start a login with a browser that opens nothing; yield it, and the address on the browser's command line."""
+    program, note = folder / "browser", folder / "note"
+    program.write_text(BROWSER.format(python=sys.executable, note=str(note)))
+    program.chmod(0o700)
+    os.mkfifo(note)
+    variables = {"BROWSER": str(program), "FOXY_API_REFRESH_TOKEN": "made-up-refresh"}
+    with login(foxy, "--json", *options, **variables, **settings) as running:  # type: ignore[arg-type]
+        (address,), environment = json.loads(note.read_text())  # waits for the browser
+        running.secrets.append("made-up-refresh")
+        assert [secret for secret in running.secrets if secret in str(environment)] == []
+        yield running, address

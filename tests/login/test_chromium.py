@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import requests
-from login.process import TIMEOUT, Login, login
+from login.process import TIMEOUT, Login, free_port, login, started
 
-from foxy_auth.cli.login.pages import DENIED, WAITING, success_page
+from foxy_auth.cli.login.pages import DENIED, QUESTION, USED, WAITING, success_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Page
 
@@ -31,6 +32,8 @@ FLAGS = [
 ]
 # What the console says of a consent page that asks again.
 ASKED_AGAIN = "Failed to load resource: the server responded with a status of 400 (BAD REQUEST)"
+# And of a start page that was used already.
+USED_ALREADY = "Failed to load resource: the server responded with a status of 410 (Gone)"
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
 
@@ -55,7 +58,7 @@ def page(browser: Browser) -> Iterator[Page]:
         page.on("console", lambda message: errors.append(message.text))
         page.on("pageerror", lambda error: errors.append(str(error)))
         yield page
-    assert set(errors) <= {ASKED_AGAIN}
+    assert set(errors) <= {ASKED_AGAIN, USED_ALREADY}
 
 
 def decide(page: Page, running: Login, button: str) -> None:
@@ -76,6 +79,34 @@ def test_allow(foxy: Emulator, page: Page) -> None:
     assert (page.url, page.title(), heading) == (running.redirect_uri, "You are logged in", "You are logged in")
     assert "store_id_2" in token["scope"]
     assert foxy.is_live(token["access_token"])
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_start_page(foxy: Emulator, page: Page, tmp_path: Path, host: str) -> None:
+    """The browser that is started goes on to Foxy, and brings its cookie back, from another site too."""
+    with started(foxy, tmp_path, redirect_uri=f"http://{host}:{free_port()}/callback") as (running, address):
+        page.goto(address)
+        assert page.url.startswith(f"{foxy.url}/authorize?")
+        page.go_back()
+        page.goto(address)
+        page.get_by_role("button", name="Allow").click()
+        page.wait_for_url(running.redirect_uri)
+        heading = page.get_by_role("heading").inner_text()
+        running.token()
+
+    assert heading == "You are logged in"
+
+
+def test_second_browser(foxy: Emulator, browser: Browser, page: Page, tmp_path: Path) -> None:
+    """A second browser is told that somebody else was first."""
+    with started(foxy, tmp_path) as (running, address), browser.new_context() as other:
+        other.new_page().goto(address)
+        page.goto(address)
+        heading = page.get_by_role("heading").inner_text()
+        status = running.end()
+
+    assert (heading, status) == ("This address was used already", 6)
+    assert page.evaluate(OVERFLOW) == [0, 0]
 
 
 def test_deny(foxy: Emulator, page: Page) -> None:
@@ -151,7 +182,7 @@ def contrast(colours: list[str]) -> float:
 
 def show_pages(foxy: Emulator, page: Page) -> Iterator[None]:
     """Show the pages at which a login may end, and the consent page with its alert."""
-    for result in (success_page(foxy.grant()), DENIED, WAITING):
+    for result in (success_page(foxy.grant()), DENIED, WAITING, USED, QUESTION):
         page.set_content(result.html())
         yield
     page.goto(foxy.client.authorization_request("store_full_access").url)
@@ -167,5 +198,5 @@ def test_colours(foxy: Emulator, page: Page, scheme: Literal["light", "dark"]) -
 
     shown = [page.evaluate(COLOURS) for _ in show_pages(foxy, page)]
 
-    assert [luminance(ground) < 0.05 for (_, ground), *_ in shown] == [scheme == "dark"] * 4
+    assert [luminance(ground) < 0.05 for (_, ground), *_ in shown] == [scheme == "dark"] * 6
     assert [text for colours in shown for text in colours if contrast(text) < 4.5] == []

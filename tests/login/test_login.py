@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -282,9 +283,10 @@ def test_terminal(foxy: Emulator) -> None:
 
 def test_code_used_before(foxy: Emulator) -> None:
     """If the code is refused, the browser shows it too."""
-    with login(foxy, "--json", "--no-browser") as running:
+    with login(foxy, "--json", "--no-browser", "--no-pkce") as running:
         callback = running.authorize(foxy)
-        foxy.client.fetch_token(callback, state=callback.partition("state=")[2].partition("&")[0])
+        state = callback.partition("state=")[2].partition("&")[0]
+        foxy.client.fetch_token(callback, request=replace(foxy.client.authorization_request("x"), state=state))
         page = running.open(callback)
         status = running.end()
 
@@ -397,7 +399,7 @@ def test_broken_pipe(foxy: Emulator) -> None:
         (["--json", "--authorize", "ftp://foxy.example"], "authorization_endpoint"),
         (["--json", "--client-id", "a:b"], "client_id"),
         (["--json", "--timeout", "0"], "--timeout"),
-        (["--json", "--redirect-uri", "localhost:8910/callback"], "such as http://localhost:8910/callback"),
+        (["--json", "--redirect-uri", "localhost:8910/callback"], "such as http://127.0.0.1:8910/callback"),
         (["--json", "--client-secret", ""], "FOXY_API_CLIENT_SECRET"),
     ],
 )
@@ -434,6 +436,18 @@ def test_send_redirect_uri(foxy: Emulator) -> None:
         foxy.redirect_uri = f"https://other.example/ {running.redirect_uri}"
         running.open(running.authorize(foxy))
         running.token()
+
+
+def test_several_redirect_uris(foxy: Emulator) -> None:
+    """RFC 8252, section 8.3: of the registered redirect URIs the one with 127.0.0.1 is used and sent."""
+    address = f"http://127.0.0.1:{free_port()}/callback"
+    with login(foxy, "--json", "--no-browser", "--redirect-uri", address) as running:
+        foxy.redirect_uri = f"{running.redirect_uri} {address}"
+        callback = running.authorize(foxy)
+        running.open(callback)
+        running.token()
+
+    assert callback.startswith(address)
 
 
 def test_authorize(foxy: Emulator) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import struct
 import threading
@@ -18,9 +19,16 @@ from login.process import free_port, listening_addresses
 from foxy_auth import StoreError, Token
 from foxy_auth.cli.exit_status import PortUnavailableError
 from foxy_auth.cli.login.callback import Callback, Event, Problem, Source, find_problem
-from foxy_auth.cli.login.listener import LoopbackAddress, check_redirect_uri, listening, loopback_address
-from foxy_auth.cli.login.output import describe, token_file
+from foxy_auth.cli.login.listener import (
+    LoopbackAddress,
+    best_redirect_uri,
+    check_redirect_uri,
+    listening,
+    loopback_address,
+)
+from foxy_auth.cli.login.output import describe
 from foxy_auth.cli.login.pages import FAILED, NOT_USED, WAITING, Page, success_page
+from foxy_auth.cli.login.token_file import token_file
 
 TOKEN = Token("made-up-access", refresh_token="made-up-refresh", expires_at=1_800_000_000.0, scope="a store_id_7")
 
@@ -63,8 +71,20 @@ def test_loopback_address(redirect_uri: str, address: LoopbackAddress | None) ->
 )
 def test_no_redirect_uri(text: str) -> None:
     """R24: what is not an absolute URI is refused, with an example."""
-    with pytest.raises(ValueError, match="http://localhost:8910/callback"):
+    with pytest.raises(ValueError, match=re.escape("http://127.0.0.1:8910/callback")):
         check_redirect_uri(text)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_best_redirect_uri(host: str) -> None:
+    """RFC 8252, section 8.3: an IP address is preferred to `localhost`, and that to others."""
+    name, elsewhere, address = "http://localhost:1/", "https://integration.example/", f"http://{host}:2/"
+
+    assert best_redirect_uri([elsewhere, name, address]) == address
+    assert best_redirect_uri([elsewhere, name]) == name
+    assert best_redirect_uri([elsewhere, "example.app:/"]) == elsewhere
+    with pytest.raises(ValueError, match="whole address"):
+        best_redirect_uri([address, "localhost:1"])
 
 
 # --- the callback ----------------------------------------------------------------------------------------------------
@@ -89,7 +109,7 @@ def test_no_redirect_uri(text: str) -> None:
 )
 def test_find_problem(query: str, problem: Problem | None) -> None:
     """3P: only a response with the state of the request, exactly once, is used."""
-    assert find_problem(query, state="right") is problem
+    assert find_problem(query, "right") is problem
 
 
 def test_first_response_counts() -> None:
@@ -162,7 +182,7 @@ def test_strange_targets(capfd: pytest.CaptureFixture[str], target: str) -> None
         listening(LoopbackAddress("127.0.0.1", port, "/callback"), make_callback("/callback")[0]),
         socket.create_connection(("127.0.0.1", port), timeout=30) as caller,
     ):
-        caller.sendall(f"GET {target} HTTP/1.1\r\n\r\n".encode("latin-1"))
+        caller.sendall(f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode("latin-1"))
         response = caller.makefile("rb").read()
 
     assert response.startswith(b"HTTP/1.0 404 ")
@@ -234,8 +254,8 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(StoreError, match="No space left on device"), token_file(file) as write:
-        write(TOKEN)
+    with pytest.raises(StoreError, match="No space left on device"), token_file(file) as draft:
+        draft.write(TOKEN)
 
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
@@ -244,9 +264,10 @@ def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_token_file(tmp_path: Path) -> None:
     """The file is written with the token, not before, and `Token.from_dict` reads it."""
     file = tmp_path / "token.json"
-    with token_file(file) as write:
+    with token_file(file) as draft:
+        draft.write(TOKEN)
         assert not file.exists()
-        write(TOKEN)
+        draft.replace()
 
     assert Token.from_dict(json.loads(file.read_text())) == TOKEN
     assert list(tmp_path.iterdir()) == [file]

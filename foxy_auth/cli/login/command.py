@@ -32,15 +32,19 @@ SECRET_VARIABLE = "FOXY_API_CLIENT_SECRET"  # noqa: S105 - a name
 )
 @click.option(
     "--redirect-uri",
+    "redirect_uris",
     required=True,
+    multiple=True,
     metavar="URI",
-    help="Exactly as registered. If it is http://localhost:PORT/..., 127.0.0.1 or [::1], the command receives the "
-    "response itself; otherwise you paste it.",
+    help="Exactly as registered, best http://127.0.0.1:PORT/... (RFC 8252). If it is that, [::1] or localhost, the "
+    "command receives the response itself; otherwise you paste it. If several are registered, give each: one with "
+    "127.0.0.1 is preferred, and sent.",
 )
-@click.option("--send-redirect-uri", is_flag=True, help="Send the redirect URI too; needed if several are registered.")
+@click.option("--send-redirect-uri", is_flag=True, help="Send the redirect URI, also if you give one only.")
 @click.option("--scope", default="store_full_access", show_default=True, metavar="SCOPE", help="The scope to request.")
 @click.option("--api", envvar="FOXY_API_URL", show_envvar=True, metavar="URL", help="The API home, if not Foxy's own.")
 @click.option("--authorize", metavar="URL", help="The authorization endpoint, if not the usual one of the API.")
+@click.option("--no-pkce", is_flag=True, help="Do not bind the code to a verifier (RFC 7636).")
 @click.option("--no-browser", is_flag=True, help="Do not open a browser. The response can also be pasted.")
 @click.option(
     "--timeout",
@@ -54,8 +58,9 @@ SECRET_VARIABLE = "FOXY_API_CLIENT_SECRET"  # noqa: S105 - a name
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the token to this file as JSON, readable only by you (mode 0600).",
+    help="Write the token to this file as JSON, readable only by you (mode 0600); the folder must be yours too.",
 )
+@click.option("--replace", is_flag=True, help="Do not ask before FILE loses the token of another store.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the token as JSON to the standard output; messages go to stderr."
 )
@@ -63,14 +68,16 @@ def login(
     *,
     client_id: str,
     client_secret: str | None,
-    redirect_uri: str,
+    redirect_uris: tuple[str, ...],
     send_redirect_uri: bool,
     scope: str,
     api: str | None,
     authorize: str | None,
+    no_pkce: bool,
     no_browser: bool,
     timeout: float,
     output: Path | None,
+    replace: bool,
     as_json: bool,
 ) -> None:
     """
@@ -83,28 +90,38 @@ def login(
         raise click.UsageError("Choose where the token goes: --output FILE or --json.")
     if as_json and sys.stdout is None:
         raise click.UsageError("There is no standard output: choose --output FILE.")
+    tell = partial(echo, err=as_json)
     try:
-        client = _make_client(client_id, client_secret, redirect_uri, _make_environment(api, authorize))
-        request = client.authorization_request(scope, send_redirect_uri=send_redirect_uri)
+        environment = _make_environment(api, authorize)
+        client = _make_client(client_id, client_secret, redirect_uris, environment)
+        from foxy_auth.cli.login.flow import Login
+
+        new_request = partial(
+            client.authorization_request,
+            scope,
+            send_redirect_uri=send_redirect_uri or len(redirect_uris) > 1,
+            pkce=not no_pkce,
+        )
+        prepared = Login(client, new_request, tell=tell)
     except ModuleNotFoundError:
         raise  # a missing client library is a plain ImportError
     except (ImportError, ValueError) as error:
         raise click.UsageError(f"{error}.") from None
 
-    from foxy_auth.cli.login.flow import Login
     from foxy_auth.cli.login.output import describe, saving
 
-    tell = partial(echo, err=as_json)
-    with saving(output, as_json=as_json) as save:
-        token = Login(client, request, tell=tell).run(save, timeout=timeout, browser=not no_browser)
+    with saving(output, as_json=as_json, replace=replace) as save:
+        token = prepared.run(save, timeout=timeout, browser=not no_browser)
     tell(describe(token, place=str(output or "standard output")))
 
 
-def _make_client(client_id: str, secret: str | None, redirect_uri: str, environment: Environment) -> OAuthClient:
+def _make_client(
+    client_id: str, secret: str | None, redirect_uris: tuple[str, ...], environment: Environment
+) -> OAuthClient:
     from foxy_auth import OAuthClient
-    from foxy_auth.cli.login.listener import check_redirect_uri
+    from foxy_auth.cli.login.listener import best_redirect_uri
 
-    check_redirect_uri(redirect_uri)  # before the user is asked for the secret
+    redirect_uri = best_redirect_uri(redirect_uris)  # before the user is asked for the secret
     secret = (secret or "").strip() or _ask_for_secret()
     return OAuthClient(client_id.strip(), secret, redirect_uri=redirect_uri, environment=environment)
 

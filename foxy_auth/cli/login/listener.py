@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from hmac import compare_digest
 from http import HTTPStatus
+from http.client import HTTP_PORT
 from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from socket import AF_INET, AF_INET6
@@ -19,9 +21,11 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from foxy_auth.cli.exit_status import PortUnavailableError
-from foxy_auth.cli.login.callback import Callback, Problem, find_problem
-from foxy_auth.cli.login.pages import HEADERS
+from foxy_auth.cli.login.callback import Callback, Problem, StartPage, find_problem
+from foxy_auth.cli.login.pages import HEADERS, USED, Page
+from foxy_auth.cli.login.peer import user_of
 
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 POLL_INTERVAL = 0.05  # seconds until a server notices that it must stop
 # An absolute URI without a fragment (RFC 6749, section 3.1.2); also one of an app (RFC 8252, section 7.1).
 ABSOLUTE_URI = re.compile(r"(https?://[^/?#\s]+|(?!https?:)[a-z][a-z0-9+.-]*:/)[^#\s]*", re.IGNORECASE)
@@ -34,7 +38,7 @@ def check_redirect_uri(redirect_uri: str) -> None:
     if not ABSOLUTE_URI.fullmatch(redirect_uri):
         raise ValueError(
             "the redirect URI must be a whole address without a fragment, exactly as it was registered, "
-            "such as http://localhost:8910/callback"
+            "such as http://127.0.0.1:8910/callback"
         )
 
 
@@ -51,6 +55,10 @@ class LoopbackAddress(NamedTuple):
         return ("127.0.0.1", "::1") if self.host == "localhost" else (self.host,)
 
 
+# Where the start page is if the redirect URI leads elsewhere: at a free port.
+ANY_PORT = LoopbackAddress("127.0.0.1", 0, "")
+
+
 def loopback_address(redirect_uri: str) -> LoopbackAddress | None:
     """Return where *redirect_uri* leads, or None if this machine cannot listen there."""
     try:
@@ -64,15 +72,35 @@ def loopback_address(redirect_uri: str) -> LoopbackAddress | None:
     return LoopbackAddress(host, port, f"/{unquote(parts.path).lstrip('/')}")
 
 
-@contextmanager
-def listening(address: LoopbackAddress, callback: Callback) -> Generator[None]:
+def best_redirect_uri(redirect_uris: Sequence[str]) -> str:
     """
-    Pass what arrives at *address* to *callback*.
+    Return an IP address of this machine if there is one, else `localhost`, else the first.
+
+    A name may lead elsewhere than an IP address (RFC 8252, section 8.3).
+
+    Raises:
+        ValueError: One is not an absolute URI without a fragment.
+    """
+    for redirect_uri in redirect_uris:
+        check_redirect_uri(redirect_uri)
+    return min(redirect_uris, key=_distance)
+
+
+def _distance(redirect_uri: str) -> int:
+    address = loopback_address(redirect_uri)
+    return 2 if address is None else int(address.host == "localhost")
+
+
+@contextmanager
+def listening(address: LoopbackAddress, callback: Callback) -> Generator[str]:
+    """
+    Pass what arrives at *address* to *callback*, and return the beginning of its URLs.
 
     Raises:
         PortUnavailableError: The port is in use at one of the host's IP addresses, or may not be opened. Another
             program there could receive the callback, so it is all of them or none.
     """
+    port = address.port
     with ExitStack() as stack:
         for host in address.hosts:
             try:
@@ -83,7 +111,8 @@ def listening(address: LoopbackAddress, callback: Callback) -> Generator[None]:
                 raise _port_error(host, address.port, error) from None
             Thread(target=server.serve_forever, args=(POLL_INTERVAL,), name="foxy-auth-login", daemon=True).start()
             stack.callback(server.shutdown)
-        yield
+            port = int(server.server_address[1])  # a free one if the address names none
+        yield f"http://[{address.host}]:{port}" if ":" in address.host else f"http://{address.host}:{port}"
 
 
 def _port_error(host: str, port: int, error: OSError) -> PortUnavailableError:
@@ -130,15 +159,45 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Take a response from Foxy, or show a page."""
         path, _, query = self.path.partition("?")
-        if unquote(path) != self._callback.path:
+        callback, start = self._callback, self._callback.start
+        if not self._is_for_us():
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST)
+        elif start and compare_digest(path.encode(), start.path.encode()):
+            self._open_start(start)
+        elif callback.path is None or unquote(path) != callback.path:
             self.send_error(HTTPStatus.NOT_FOUND)
-        elif find_problem(query, state="") is Problem.NO_RESPONSE:
-            page = self._callback.page()
-            self._send(HTTPStatus.OK, page.html(), {"Content-Type": "text/html; charset=utf-8"})
-            self._callback.page_shown(page)
+        elif find_problem(query) is Problem.NO_RESPONSE:
+            page = callback.page()
+            self._send_page(HTTPStatus.OK, page)
+            callback.page_shown(page)
         else:
-            self._callback.receive(query)
-            self._send(HTTPStatus.SEE_OTHER, "", {"Location": quote(self._callback.path)})
+            callback.receive(query, self.headers.get("Cookie", ""))
+            self._send(HTTPStatus.SEE_OTHER, "", {"Location": quote(callback.path)})
+
+    def _is_for_us(self) -> bool:
+        """Tell whether the request names this server: a web page sends another name after DNS rebinding."""
+        host, port = self.connection.getsockname()[:2]
+        ending = "" if port == HTTP_PORT else f":{port}"  # browsers leave out the default port
+        hosts = [name.lower() for name in self.headers.get_all("Host", [])]
+        return len(hosts) == 1 and hosts[0] in {f"{name}{ending}" for name in (host, *LOOPBACK_NAMES)}
+
+    def _open_start(self, start: StartPage) -> None:
+        """Send the browser on to Foxy, but neither a second browser nor one of another user."""
+        user = user_of(self.connection)
+        if user and user != os.geteuid():  # root can do as it likes anyway
+            self._callback.refuse_user(user)
+            self.send_error(HTTPStatus.FORBIDDEN)
+        elif self._callback.open_start(start, self.headers.get("Cookie", "")):
+            cookie = f"{start.cookie}; Path=/; Max-Age=86400; HttpOnly; SameSite=Lax"
+            self._send(HTTPStatus.SEE_OTHER, "", {"Location": start.request.url, "Set-Cookie": cookie})
+        else:
+            try:
+                self._send_page(HTTPStatus.GONE, USED)
+            finally:
+                self._callback.stop()  # after the page, because the command ends then
+
+    def _send_page(self, status: HTTPStatus, page: Page) -> None:
+        self._send(status, page.html(), {"Content-Type": "text/html; charset=utf-8"})
 
     def _send(self, status: HTTPStatus, body: str, headers: dict[str, str]) -> None:
         content = body.encode()

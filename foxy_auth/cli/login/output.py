@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -13,68 +12,53 @@ from pathlib import Path
 
 import click
 
+from foxy_auth.cli.login.token_file import TokenFile, token_file
 from foxy_auth.errors import StoreError
 from foxy_auth.token import Token
 
+Confirm = Callable[[str], bool]
+Save = Callable[[Token, Confirm], None]
+
 
 @contextmanager
-def saving(output: Path | None, *, as_json: bool) -> Generator[Callable[[Token], None]]:
+def saving(output: Path | None, *, as_json: bool, replace: bool = False) -> Generator[Save]:
     """
     Prepare to save a token to the file *output* or as JSON to the standard output, and return the function that does.
+
+    That function takes the token, and a function that asks the user a question; *replace* answers it with yes.
 
     Raises:
         StoreError: The token cannot be saved.
     """
-    with token_file(output) if output else nullcontext() as write:
+    with token_file(output) if output else nullcontext() as file:
 
-        def save(token: Token) -> None:
-            if write:
-                write(token)
-            if as_json:
-                _print_token(token)
+        def save(token: Token, confirm: Confirm) -> None:
+            try:
+                if file:
+                    _save_to(file, token, confirm=(lambda _: True) if replace else confirm)
+            finally:
+                if as_json:
+                    _print_token(token)
 
         yield save
 
 
-@contextmanager
-def token_file(path: Path) -> Generator[Callable[[Token], None]]:
-    """
-    Prepare to write a token to *path*, and return the function that writes it.
-
-    The file is replaced in one step, and only its owner can read it (mode 0600). Preparing fails before the login, so
-    that there is no token that cannot be saved.
-
-    Raises:
-        StoreError: The file cannot be written. An existing file is left as it was.
-    """
-    target = Path(os.path.realpath(path))  # a symbolic link stays, and what it points to is replaced
-    if os.path.lexists(target) and not target.is_file():
-        raise StoreError(f"{path} is not a regular file; choose another one, or --json")
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise _not_writable(path, error) from error
-    os.close(descriptor)
-    draft = Path(name)
-    try:
-        yield lambda token: _write(token, draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
+def _save_to(file: TokenFile, token: Token, *, confirm: Confirm) -> None:
+    """Write *token* to *file*; ask before it replaces the token of another store."""
+    file.write(token)
+    current = file.current_token()
+    if current and current.store_id != token.store_id:
+        difference = f"{file.path} holds the token of {_store(current)}, and the new token is of {_store(token)}"
+        if not confirm(f"{difference}. Replace it? If not, the new token stays in {file.draft}."):
+            raise StoreError(
+                f"{difference}, so it was not replaced; the new token is in {file.draft} (--replace replaces the "
+                "token of any store)"
+            )
+    file.replace()
 
 
-def _write(token: Token, draft: Path, target: Path) -> None:
-    try:
-        with draft.open("r+", encoding="utf-8") as file:
-            file.write(json.dumps(token.to_dict(), indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except OSError as error:
-        raise _not_writable(target, error) from error
-
-
-def _not_writable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot write {path}: {error.strerror}; choose another file, or --json")
+def _store(token: Token) -> str:
+    return f"store {token.store_id}" if token.store_id else "no store"
 
 
 def _print_token(token: Token) -> None:

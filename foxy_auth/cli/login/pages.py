@@ -63,6 +63,13 @@ NOT_USED = Page(
     "It does not belong to the current login. It may come from an earlier one, or from another window.",
     f"Open the address shown in the terminal and try again. {CLOSE}",
 )
+USED = Page(
+    "bad",
+    "This address was used already",
+    "Another browser, or another user of this computer, has opened it before. To be safe, the login was stopped.",
+    f"Start the login again; the terminal says how. {CLOSE}",
+)
+QUESTION = Page("wait", "One question is left", "Access was granted.", "Answer the question in the terminal.")
 DENIED = Page(
     "bad",
     "Access was denied",
