@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,9 +11,11 @@ import pytest
 from support.concurrent_calls import in_threads
 from support.sources import DEADLINE, FakeClock, expired, get_token, source_for, with_left
 
-from foxy_auth._engine.backoff import LONGEST_RETRY_AFTER, SPACING, TOO_MANY
+from foxy_auth._engine.backoff import LONGEST_RETRY_AFTER, SPACING, TOO_MANY, Backoff
+from foxy_auth._engine.clock import Clock
 from foxy_auth.emulator import Emulator
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
+from foxy_auth.token import Token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -231,9 +234,45 @@ def test_refused_tokens_that_are_not_in_a_row(foxy: Emulator, clock: FakeClock, 
     source = source_for(foxy, foxy.grant(), clock=clock)
     for _ in range(2 * TOO_MANY):
         source.record_retry(get_token(source, source.grant.token), rejected=True)
+        assert not source.is_refresh_futile
         if how == "late":
             clock.advance(SPACING)
         else:
             source.record_retry(get_token(source, source.grant.token), rejected=False)
 
-    assert not source.is_refresh_futile
+
+@pytest.mark.parametrize("between", [None, TokenUnavailableError("away")], ids=["success", "other failure"])
+def test_refusals_that_are_not_in_a_row(clock: FakeClock, between: FoxyAuthError | None) -> None:
+    """R12: A refresh that succeeds, or fails otherwise, begins the count of refusals anew."""
+    backoff = Backoff(clock.clock)
+    for _ in range(2):
+        if between:
+            backoff.record_failure(between, None)
+        else:
+            backoff.record_success()
+        assert backoff.is_resting() == bool(between)
+        for _ in range(TOO_MANY - 1):
+            backoff.record_failure(TokenRefusedError("no", error="invalid_client", status=401), None)
+            assert backoff.blocking_error() is None
+
+
+def test_an_accepted_token_begins_the_count_anew(clock: FakeClock) -> None:
+    """R15: After a new token that the API took, it takes three refused ones again until refreshes are futile."""
+    backoff = Backoff(clock.clock)
+    backoff.record_retry(Token("made-up-refused"), rejected=True)
+    backoff.record_retry(Token("made-up-taken"), rejected=False)
+    for number in range(TOO_MANY - 1):
+        backoff.record_retry(Token(f"made-up-{number}"), rejected=True)
+
+    assert not backoff.is_refresh_futile
+
+
+def test_a_copy_in_another_process_begins_anew() -> None:
+    """R21: What was pickled remembers no failure, and notes its own."""
+    backoff = Backoff(Clock())
+    backoff.record_failure(TokenUnavailableError("away"), None)
+    unpickled = pickle.loads(pickle.dumps(backoff))  # noqa: S301 - our own
+
+    assert not unpickled.is_resting()
+    unpickled.record_failure(TokenUnavailableError("away"), None)
+    assert unpickled.is_resting()

@@ -121,6 +121,16 @@ def test_the_windows_do_not_move_the_expiry(windows: Windows, life: float, left:
 
 
 @PROPERTY
+@given(windows, st.floats(-(10.0**6), 10.0**6), fractions)
+def test_the_windows_open_in_order(windows: Windows, life: float, jitter: float) -> None:
+    """R5: A token is signed with at once neither in the leeway nor past its expiry, whatever its windows and life."""
+    schedule = windows.schedule(token_with(life=life, left=0.0), jitter=jitter)
+
+    assert schedule.stale_at <= schedule.due_at <= schedule.expires_at
+    assert life > 0 or schedule.stale_at == schedule.expires_at
+
+
+@PROPERTY
 @given(windows, lives, st.floats(-(10.0**9), 10.0**9), fractions)
 def test_after_a_jump_a_token_is_fresh_within_its_life_only(
     windows: Windows, life: float, jump: float, jitter: float

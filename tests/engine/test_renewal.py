@@ -219,6 +219,23 @@ def test_the_lock_is_kept_until_a_rotated_token_is_saved(rotating: Emulator) -> 
     assert len(rotating.token_calls) == 1
 
 
+def test_the_lock_is_not_given_up_for_a_flush(rotating: Emulator) -> None:
+    """R19: A flush that fails does not let others send the refresh token that was replaced."""
+    store = FragileStore(expired(rotating))
+    source, other = source_over(rotating, store), source_over(rotating, store)
+    token = get_token(source)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(StoreError):
+            source.flush()
+        waiting = pool.submit(get_token, other)
+        wait_until_waiting(1, "obtain")
+        store.works = True
+        adopted = waiting.result(DEADLINE)
+
+    assert adopted == token == store.load()
+    assert len(rotating.token_calls) == 1
+
+
 def test_an_older_record_is_not_adopted(rotating: Emulator) -> None:
     """R11: A record that could not be replaced is not mistaken for a newer one, not even by a copy out of a pickle."""
     store = FragileStore(expired(rotating))

@@ -29,6 +29,7 @@ from foxy_auth._engine.freshness import Windows
 from foxy_auth._engine.source import TokenSource
 from foxy_auth._engine.token_endpoint import TokenEndpoint
 from foxy_auth._oauth.messages import ClientCredentials
+from foxy_auth._secrets import Secret
 from foxy_auth._transport import before_sending
 from foxy_auth.errors import FoxyAuthError, TokenRefusedError, TokenUnavailableError
 from foxy_auth.stores import MemoryStore
@@ -306,12 +307,14 @@ class LateEndpoint(TokenEndpoint):
 
 def test_a_late_response_replaces_no_newer_token(foxy: Emulator) -> None:
     """R9: A response that comes after all have given it up is not used if there is a newer token by then."""
-    client = ClientCredentials(foxy.client_id, foxy.client_secret)
+    client = ClientCredentials(foxy.client_id, Secret(foxy.client_secret))
     endpoint = LateEndpoint(client, foxy.environment.token_endpoint, timeout=0.02)
     endpoint.__dict__.update(tokens=[Token("fake-late"), Token("fake-newer")], go_on=threading.Event())
     delivered: list[Token] = []
     windows = Windows(refresh_ahead=300.0, leeway=60.0)
-    source = TokenSource(endpoint, token=None, refresh_token="fake-refresh", windows=windows, on_token=delivered.append)
+    source = TokenSource(
+        endpoint, token=None, refresh_token=Secret("fake-refresh"), windows=windows, on_token=delivered.append
+    )
     for _ in range(2):  # the second waits a whole deadline after the request has left
         with pytest.raises(TokenUnavailableError):
             get_token(source)

@@ -168,20 +168,6 @@ def test_other_authorities(
     assert len(token_requests(provider)) == 1
 
 
-@libraries
-def test_another_proxy(provider: Provider, client: Client, library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A refresh uses the proxy that the environment variable names at that time, if any."""
-    statuses = [refresh(client, provider)]
-    with monkeypatch.context() as patch:
-        patch.setenv("http_proxy", provider.url)
-        with Library(library).open() as proxied:
-            statuses.append(refresh(proxied, provider))
-    statuses.append(refresh(client, provider))
-
-    assert statuses == [200, 200, 200]
-    assert [request["target"] for request in token_requests(provider)] == ["/token", f"{provider.url}/token", "/token"]
-
-
 # --- no cookies, netrc, redirects ------------------------------------------------------------------------------------
 
 

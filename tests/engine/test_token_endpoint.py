@@ -9,6 +9,7 @@ import pytest
 from support.sources import DEADLINE, FakeClock, endpoint_for
 
 from foxy_auth.errors import TokenUnavailableError
+from foxy_auth.token import refresh_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ def endpoint(foxy: Emulator, clock: FakeClock) -> TokenEndpoint:
 @pytest.fixture
 def refresh(foxy: Emulator, endpoint: TokenEndpoint) -> Callable[[], Token]:
     """Give a function that makes a token request."""
-    refresh_token = foxy.grant().refresh_token
+    refresh_token = refresh_secret(foxy.grant())
     return lambda: endpoint.refresh(refresh_token)
 
 
@@ -129,7 +130,7 @@ def test_a_request_that_never_left_is_repeated(foxy: Emulator) -> None:
                 foxy.start()
 
     endpoint = endpoint_for(foxy, clock=RestartingClock())
-    refresh_token = foxy.grant().refresh_token
+    refresh_token = refresh_secret(foxy.grant())
     foxy.close()
     token = endpoint.refresh(refresh_token)
 

@@ -2,6 +2,7 @@
 An OAuth 2.0 provider that is not ours: Authlib's own authorization server, as its manual sets it up.
 
 It is stricter than Foxy: refresh tokens serve once, a redirect URI is compared, an unknown client is a 401.
+It names itself in authorization responses (RFC 9207).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from authlib.integrations.flask_oauth2 import AuthorizationServer, ResourceProte
 from authlib.oauth2.rfc6749 import AuthorizationCodeGrant, ClientCredentialsGrant, RefreshTokenGrant
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oauth2.rfc7636 import CodeChallenge
+from authlib.oauth2.rfc9207 import IssuerParameter
 from flask import Flask, Response, jsonify, request
 from werkzeug.serving import make_server
 
@@ -145,6 +147,7 @@ class AuthlibProvider:
         server.register_grant(self._code_grant(), [CodeChallenge(required=True)])
         server.register_grant(self._refresh_grant())
         server.register_grant(ClientCredentialsGrant)
+        server.register_extension(self._issuer())
         server.register_token_generator("default", self._generate)  # type: ignore[arg-type]  # the stub wants its class
         protect = ResourceProtector()
         protect.register_token_validator(self._validator())
@@ -230,6 +233,15 @@ class AuthlibProvider:
                 refresh_token.revoked = True
 
         return RefreshGrant
+
+    def _issuer(self) -> IssuerParameter:
+        provider = self
+
+        class Issuer(IssuerParameter):
+            def get_issuer(self) -> str:
+                return provider.url
+
+        return Issuer()
 
     def _validator(self) -> BearerTokenValidator:
         tokens = self._tokens

@@ -51,7 +51,8 @@ class SlowEndpoint:
                 with suppress(OSError):  # the client may hang up
                     self.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Padding: ")
                     connection = HTTPConnection(urlsplit(foxy.url).netloc)
-                    connection.request("POST", self.path, body, dict(self.headers))
+                    headers = {name: value for name, value in self.headers.items() if name != "Host"}
+                    connection.request("POST", self.path, body, headers)
                     response = connection.getresponse().read()
                     connection.close()
                     endpoint._send_slowly(self.connection, response)

@@ -12,7 +12,9 @@ from foxy_auth._engine.freshness import Windows
 from foxy_auth._engine.source import TokenSource
 from foxy_auth._engine.token_endpoint import TokenEndpoint
 from foxy_auth._oauth.messages import ClientCredentials
+from foxy_auth._secrets import Secret
 from foxy_auth.auth import FoxyAuth
+from foxy_auth.token import refresh_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +49,7 @@ def endpoint_for(
     client_secret: str | None = None,
 ) -> TokenEndpoint:
     """Return the emulator's token endpoint, as its registered client uses it."""
-    client = ClientCredentials(foxy.client_id, client_secret or foxy.client_secret)
+    client = ClientCredentials(foxy.client_id, Secret(client_secret or foxy.client_secret))
     time = clock.clock if clock else Clock()
     return TokenEndpoint(client, foxy.environment.token_endpoint, timeout=timeout, http=http, clock=time)
 
@@ -64,7 +66,7 @@ def source_for(
     return TokenSource(
         endpoint_for(foxy, **options),
         token=token,
-        refresh_token=token.refresh_token,
+        refresh_token=refresh_secret(token),
         windows=Windows(refresh_ahead=300.0, leeway=60.0),
         on_token=on_token,
         store=store,
