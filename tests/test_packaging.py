@@ -137,7 +137,7 @@ def test_the_extras_that_the_login_needs() -> None:
 def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
     """Make the emulator the default environment."""
     for kind in (FoxyAuth, OAuthClient):
-        monkeypatch.setitem(kind.__init__.__kwdefaults__ or {}, "environment", foxy.environment)
+        monkeypatch.setitem(inspect.unwrap(kind.__init__).__kwdefaults__ or {}, "environment", foxy.environment)
     monkeypatch.chdir(tmp_path)
     yield foxy
     assert foxy.api_calls, "the README's examples call the API"

@@ -264,6 +264,7 @@ def test_a_missing_field_is_named(foxy: Emulator) -> None:
             ("a",),
             id="HAL with gaps",
         ),
+        pytest.param(400, {"_embedded": {"fx:errors": [{"message": "a"}] * 1000}}, ("a",) * 50, id="HAL without end"),
         pytest.param(400, {"_embedded": {"fx:errors": "No."}}, (), id="HAL of another form"),
         pytest.param(400, [{"message": "No."}], (), id="a list"),
         pytest.param(404, "<html>", (), id="HTML"),
@@ -307,6 +308,7 @@ def test_a_lost_response_is_not_requested_again(foxy: Emulator) -> None:
         pytest.param({"token": {"access_token": ""}}, id="empty token"),
         pytest.param({"token": None}, id="null"),
         pytest.param({"token": "FakeToken"}, id="text"),
+        pytest.param({"token": {"access_token": "FakeToken", "token_type": "mac"}}, id="no bearer token"),
         pytest.param("<html>", id="HTML"),
     ],
 )
@@ -501,7 +503,7 @@ def test_every_address_is_found_by_links(foxy: Emulator) -> None:
         store = create_store(user.auth, **STORE)
         integration = create_integration(store.auth, project_name="Books")
         request = made.client.authorization_request(STORE_FULL_ACCESS)
-        token = made.client.fetch_token(browser.decide(request.url), state=request.state)
+        token = made.client.fetch_token(browser.decide(request.url), request=request)
         auths = [made.auth, user.auth, store.auth, integration.auth, made.client.auth(token)]
         for auth in auths:
             auth.refresh()

@@ -23,3 +23,18 @@ def test_every_rule_has_a_test() -> None:
 
     assert listed == [f"R{number}" for number in range(1, len(listed) + 1)]
     assert cited_in("foxy_auth") <= cited_in("tests") == set(listed)
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    """Every test and every file of tests that SECURITY.md names is there."""
+    text = (ROOT / ".github/SECURITY.md").read_text("utf-8")
+    functions = {
+        name
+        for file in (ROOT / "tests").rglob("*.py")
+        for name in re.findall(r"def (test_\w+)", file.read_text("utf-8"))
+    }
+    named = set(re.findall(r"`(test_\w+)`", text))
+
+    assert len(named) > 40
+    assert named <= functions
+    assert [file for file in re.findall(r"tests/[\w/]+\.py", text) if not (ROOT / file).exists()] == []

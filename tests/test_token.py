@@ -197,6 +197,8 @@ SECRET = "fake-secret-that-must-not-show"
         pytest.param({"expires_at": 10**400}, ValueError, "expires_at", id="expiry beyond every float"),
         pytest.param({"obtained_at": [1]}, TypeError, "obtained_at", id="issue as a list"),
         pytest.param({"token_type": 7}, TypeError, "token_type", id="type as a number"),
+        pytest.param({"token_type": SECRET}, ValueError, "token_type", id="another type"),
+        pytest.param({"token_type": "Bearer mac"}, ValueError, "token_type", id="two types"),
     ],
 )
 def test_refuses_bad_fields(fields: dict[str, Any], kind: type[Exception], named: str) -> None:
