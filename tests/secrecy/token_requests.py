@@ -213,7 +213,7 @@ REVOKED: dict[str, Prepare] = {
 }
 # What every call meets; the rest is met by the first calls of each kind.
 USUAL = {"the connection drops", "nothing answers", "it repeats the client percent-encoded", "it fails with an echo"}
-THOROUGH = {"client_secret_post", "arefresh_token", "fetch_token", "requests"}
+THOROUGH = {"arefresh_token", "requests"}
 
 
 def _echoing_401(world: World) -> None:
