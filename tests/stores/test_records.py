@@ -244,7 +244,7 @@ def test_encrypted_records_can_be_moved_together(tmp_path: Path) -> None:
     rows[0].create_table()
     rows[0].save(TOKEN)
     (tmp_path / "old.db").rename(tmp_path / "new.db")
-    with sqlalchemy.create_engine(f"sqlite:///{tmp_path}/new.db").begin() as connection:
+    with sqlalchemy.create_engine(f"sqlite:///{tmp_path}/new.db", poolclass=sqlalchemy.NullPool).begin() as connection:
         connection.exec_driver_sql("ALTER TABLE old RENAME TO new")
 
     assert FileStore(tmp_path / "new" / "token.json", encryption_key=key).load() == TOKEN
