@@ -1,10 +1,7 @@
-"""The soak: it runs, and it tells a broken promise from a failure that has its reason."""
+"""The soak tells a broken promise from a failure that has its reason."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,18 +9,8 @@ from soak.crew import Told
 from soak.disturbances import Outage
 from soak.provider import Exchange, Loss, Provider
 from soak.verdict import Verdict
-from support.servers import KINDS
 
 NEVER = float("inf")
-
-
-def test_a_moment_of_it() -> None:
-    """A soak of a second, with faults of everything but processes, ends well."""
-    KINDS["redis"]().remove()  # skips the test where it is not installed
-    command = [sys.executable, str(Path(__file__).with_name("soak")), "--minutes", "0.015", "--processes", "0"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=80)
-
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stdout
 
 
 def exchange(arrived: float, sent: str, issued: str = "", *, worker: str = "a", fault: str = "") -> Exchange:
@@ -38,6 +25,15 @@ def verdict(*exchanges: Exchange, losses: tuple[Loss, ...] = (), **told: Any) ->
     workers = [Told("a", status=0, samples=[{"requests": 1, "longest": 1, "threads": 1, "files": 1, "memory": 1}])]
     workers[0].__dict__.update(told)
     return Verdict(provider, [*workers, Told("b", status=0)], [Outage("redis", 100.0, 104.0)], 100.0)
+
+
+@pytest.mark.parametrize(("killed_at", "is_told"), [(12.0, True), (NEVER, False), (9.0, False)])
+def test_a_request_that_outlives_its_process(killed_at: float, is_told: bool) -> None:  # noqa: FBT001 - a parameter
+    """A process that is killed frees the lock, and its request may reach a slow provider after the next one."""
+    outlives, spends = exchange(10.0, "one"), exchange(12.1, "one", "two", worker="b")
+    reasons = list(verdict(outlives, spends, losses=(Loss("redis/1", spends, outlives),), killed_at=killed_at).losses)
+
+    assert ("killed while its request was on the way" in reasons[0]) == is_told
 
 
 @pytest.mark.parametrize(

@@ -192,12 +192,13 @@ class Verdict:
         one = self._processes[spent_by.worker]
         if spent_by.issued not in one.saved and one.killed_at <= spent_by.ended + UNSAVED:
             return "killed between response and save"
+        if loss.found.arrived < self._processes[loss.found.worker].killed_at <= spent_by.arrived + BUSY:
+            return "killed while its request was on the way, and answered after the next one"
         tried = loss.found.arrived - spent_by.ended
         if spent_by.issued in one.unsaved - one.saved and tried >= SAVE_LIMIT - BUSY:
             return "not saved within two timeouts"
-        if self._was_late(spent_by.arrived, loss.found.arrived):
-            return BUSY_MACHINE
-        return f"UNEXPLAINED {loss} {self._around(loss.tenant, spent_by.arrived, loss.found.arrived)}"
+        unexplained = f"UNEXPLAINED {loss} {self._around(loss.tenant, spent_by.arrived, loss.found.arrived)}"
+        return BUSY_MACHINE if self._was_late(spent_by.arrived, loss.found.arrived) else unexplained
 
     @property
     def overlaps(self) -> list[str]:
