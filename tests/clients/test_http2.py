@@ -32,21 +32,27 @@ FIRST, SECOND = "fake-access-token-0123456789", "fake-next-access-token-01234567
 
 
 def respond(sock: socket.socket) -> None:
-    """Refuse the first token, and issue another."""
+    """Refuse the first token, and issue another, until the connection or the test ends."""
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
     connection.initiate_connection()
-    sock.sendall(connection.data_to_send())
-    while data := sock.recv(2**16):
-        for event in connection.receive_data(data):
-            if isinstance(event, h2.events.RequestReceived):
-                headers = dict(event.headers)
-                if headers[b":path"] == b"/token":
-                    status, body = "200", json.dumps({"access_token": SECOND, "expires_in": 7200}).encode()
-                else:
-                    status, body = "200" if SECOND.encode() in headers.get(b"authorization", b"") else "401", b""
-                connection.send_headers(event.stream_id, [(":status", status)])
-                connection.send_data(event.stream_id, body, end_stream=True)
+    with suppress(OSError):
         sock.sendall(connection.data_to_send())
+        while data := sock.recv(2**16):
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    answer(connection, event)
+            sock.sendall(connection.data_to_send())
+
+
+def answer(connection: Any, event: Any) -> None:
+    """Answer one request."""
+    headers = dict(event.headers)
+    if headers[b":path"] == b"/token":
+        status, body = "200", json.dumps({"access_token": SECOND, "expires_in": 7200}).encode()
+    else:
+        status, body = "200" if SECOND.encode() in headers.get(b"authorization", b"") else "401", b""
+    connection.send_headers(event.stream_id, [(":status", status)])
+    connection.send_data(event.stream_id, body, end_stream=True)
 
 
 @pytest.fixture
