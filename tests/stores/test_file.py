@@ -9,13 +9,13 @@ import shutil
 import signal
 import stat
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.fernet import Fernet
+from support.file_store_actions import ACTIONS, NEWER
 
 from foxy_auth.errors import StoreError
 from foxy_auth.stores import FileStore
@@ -24,7 +24,6 @@ from foxy_auth.testing import TOKEN, MakeStore, RecordContract, SharedStoreContr
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NEWER = replace(TOKEN, access_token="made-up-newer", refresh_token="made-up-newer-refresh")
 NOBODY = 65534
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -167,19 +166,6 @@ def error_of(work: Callable[[], object]) -> str:
     codecs.lookup("ascii")  # loads the codec, which nobody may be unable to read
     status, text = in_fork(work)
     return text if status else "done"
-
-
-def hold_lock(store: FileStore) -> None:
-    """Acquire and release the lock."""
-    with store.lock(1.0):
-        pass
-
-
-ACTIONS: dict[str, Callable[[FileStore], object]] = {
-    "load": FileStore.load,
-    "save": lambda store: store.save(NEWER),
-    "lock": hold_lock,
-}
 
 
 @pytest.fixture

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import codecs
 import os
-import shutil
 import sqlite3
 import stat
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy
+from support.file_store_actions import ACTIONS, NEWER, hold_lock
+from support.users import NOBODY, needs_root, open_folder
 
 from foxy_auth.errors import StoreError
 from foxy_auth.stores import FileStore, SQLAlchemyStore
@@ -23,10 +22,6 @@ from foxy_auth.testing import TOKEN, in_fork
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NEWER = replace(TOKEN, access_token="made-up-newer", refresh_token="made-up-newer-refresh")
-NOBODY = 65534
-
-needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can act as another user")
 pytestmark = [
     pytest.mark.skipif(os.name != "posix", reason="this system has no file modes"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning"),
@@ -51,10 +46,8 @@ def umask(mask: int) -> Iterator[None]:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Give a folder that every user can reach."""
-    folder = Path(mkdtemp(prefix="foxy-auth-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder)
+    with open_folder() as folder:
+        yield folder
 
 
 def as_nobody(work: Callable[[], object]) -> str:
@@ -68,19 +61,6 @@ def as_nobody(work: Callable[[], object]) -> str:
 
     codecs.lookup("ascii")  # loads the codec, which nobody may be unable to read
     return in_fork(work_as_nobody)[1]
-
-
-def hold_lock(store: FileStore) -> None:
-    """Acquire and release the lock."""
-    with store.lock(1.0):
-        pass
-
-
-ACTIONS: dict[str, Callable[[FileStore], object]] = {
-    "load": FileStore.load,
-    "save": lambda store: store.save(NEWER),
-    "lock": hold_lock,
-}
 
 
 # --- modes -----------------------------------------------------------------------------------------------------------
