@@ -1,4 +1,8 @@
-"""Drop-in OAuth for the Foxy API: one `auth=FoxyAuth(...)` for requests, httpx, httpx2 and niquests."""
+"""
+Drop-in OAuth for the Foxy API: one `auth=FoxyAuth(...)` for requests, httpx, httpx2 and niquests.
+
+PYTEST_DONT_REWRITE: pytest need not see the import of this module, so it does not warn if that came before its own.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from foxy_auth._arguments import AuthMethod
+    from foxy_auth._libraries import HttpClient
     from foxy_auth._oauth.authorization import (
         CLIENT_FULL_ACCESS,
         STORE_FULL_ACCESS,
         USER_FULL_ACCESS,
         AuthorizationRequest,
     )
-    from foxy_auth.auth import FoxyAuth
+    from foxy_auth.auth import FoxyAuth, GrantType
     from foxy_auth.client import OAuthClient
     from foxy_auth.environment import FOXY_IO, PRODUCTION, SANDBOX, Environment
     from foxy_auth.errors import (
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
         new_client_id,
         register_client,
     )
+    from foxy_auth.stores import TokenStore
     from foxy_auth.token import Token
 
     __version__: str
@@ -48,12 +55,15 @@ __all__ = [
     "SANDBOX",
     "STORE_FULL_ACCESS",
     "USER_FULL_ACCESS",
+    "AuthMethod",
     "AuthorizationError",
     "AuthorizationRequest",
     "Created",
     "Environment",
     "FoxyAuth",
     "FoxyAuthError",
+    "GrantType",
+    "HttpClient",
     "LoginRequiredError",
     "OAuthClient",
     "Registration",
@@ -61,6 +71,7 @@ __all__ = [
     "StoreError",
     "Token",
     "TokenRefusedError",
+    "TokenStore",
     "TokenUnavailableError",
     "acreate_integration",
     "acreate_store",
@@ -74,7 +85,18 @@ __all__ = [
 ]
 
 # Where the names are defined. What takes longest to import comes last: modules are imported until a name is found.
-_MODULES = ("auth", "environment", "errors", "token", "_oauth.authorization", "client", "registration")
+_MODULES = (
+    "auth",
+    "environment",
+    "errors",
+    "token",
+    "_arguments",
+    "_libraries",
+    "stores",
+    "_oauth.authorization",
+    "client",
+    "registration",
+)
 
 
 if not TYPE_CHECKING:  # or a misspelt name would be one of these

@@ -8,6 +8,9 @@ from typing import Literal, get_args
 
 from foxy_auth.token import Token
 
+STORE_METHODS = ("load", "save", "lock")
+CLIENT_ID_PREFIX = "client_"  # how the ids begin that Foxy makes
+
 # How a client authenticates at the token endpoint (RFC 6749, section 2.3.1).
 AuthMethod = Literal["client_secret_basic", "client_secret_post"]
 
@@ -21,12 +24,29 @@ def check_credential(name: str, value: object) -> None:
     """Refuse text that cannot be sent in an Authorization header (RFC 6749, appendix A; RFC 7617 for the colon)."""
     if not isinstance(value, str):
         raise TypeError(f"{name} takes text, not {kind(value)}; Foxy's admin shows it under Integrations")
-    if not value or not value.isascii() or not value.isprintable() or value != value.strip():
-        raise ValueError(
-            f"{name} must be printable ASCII without whitespace around it; copy it again from Foxy's admin"
-        )
+    if not value.strip():
+        raise ValueError(f"{name} is empty; Foxy's admin shows it under Integrations")
+    check_bare(name, value)
+    if not value.isascii() or not value.isprintable():
+        raise ValueError(f"{name} must be printable ASCII; copy it again from Foxy's admin")
     if name == "client_id" and ":" in value:
         raise ValueError("client_id cannot contain a colon")
+
+
+def check_bare(name: str, value: str) -> None:
+    """Refuse text with whitespace or quotation marks around it, as what was read from a file has."""
+    if value != value.strip():
+        where = "ends" if value == value.lstrip() else "begins"
+        what = "a newline" if value.strip(" \t") != value.strip() else "whitespace"
+        raise ValueError(f"{name} {where} with {what}; give {name}.strip()")
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        raise ValueError(f"{name} has quotation marks around it; leave them out where it is set")
+
+
+def check_not_swapped(client_id: str, client_secret: str) -> None:
+    """Refuse what is the wrong way round, as far as that can be known: the ids that Foxy makes begin with `client_`."""
+    if client_secret.startswith(CLIENT_ID_PREFIX) and not client_id.startswith(CLIENT_ID_PREFIX):
+        raise ValueError("client_id and client_secret seem to be swapped: it is the id that begins with 'client_'")
 
 
 def is_redirect_uri(value: str) -> bool:
@@ -59,41 +79,67 @@ def check_api_version(value: object) -> None:
 
 def check_token(name: str, value: object) -> None:
     """Refuse anything but None or a `Token`."""
+    if isinstance(value, type):
+        raise TypeError(f"{name} takes a Token, not the class {value.__name__} itself; Token.from_dict(…) makes one")
     if value is not None and not isinstance(value, Token):
-        raise TypeError(f"{name} takes a Token, not {kind(value)}; Token.from_dict(…) makes one of a stored dict")
+        of_text = "; a refresh token goes into refresh_token=" if isinstance(value, str) else ""
+        raise TypeError(
+            f"{name} takes a Token, not {kind(value)}; Token.from_dict(…) makes one of a stored dict{of_text}"
+        )
 
 
 def check_grant(token: object, refresh_token: object, *, is_optional: bool) -> None:
     """Refuse what is no grant; one is needed unless *is_optional*."""
     if refresh_token is not None and not isinstance(refresh_token, str):
         raise TypeError(f"refresh_token takes text, not {kind(refresh_token)}; a Token goes into token=")
-    if refresh_token is not None and (not refresh_token.isprintable() or refresh_token != refresh_token.strip()):
-        raise ValueError("refresh_token must be printable text without whitespace around it; copy it again")
+    if refresh_token:
+        check_bare("refresh_token", refresh_token)
+        if not refresh_token.isprintable():
+            raise ValueError("refresh_token must be printable text; copy it again")
     check_token("token", token)
     own = token.refresh_token if isinstance(token, Token) else None
     if refresh_token and own and refresh_token != own:
         raise ValueError("refresh_token and token name two different refresh tokens; give the newer of the two alone")
     if token is None and not refresh_token and not is_optional:
-        raise ValueError("FoxyAuth needs a grant: give refresh_token=…, token=… or store=…")
+        given = "" if refresh_token is None else " (refresh_token is empty)"
+        raise ValueError(f"FoxyAuth needs a grant{given}: give refresh_token=…, token=… or store=…")
 
 
 def check_callback(value: object) -> None:
     """Refuse anything but None or a callable."""
-    if value is not None and not callable(value):
+    if _is_store(value) and (isinstance(value, type) or not callable(value)):  # a mock has any method, and is called
+        name = value.__name__ if isinstance(value, type) else kind(value)
+        raise TypeError(f"on_token takes a function that is called with each new token; {name} goes into store=")
+    if value is not None and (not callable(value) or isinstance(value, Token)):
         raise TypeError(f"on_token takes a function that is called with each new token, not {kind(value)}")
 
 
 def check_store(value: object) -> None:
     """Refuse anything but None or an object with the methods of a `TokenStore`."""
-    missing = [name for name in ("load", "save", "lock") if not callable(getattr(value, name, None))]
-    if value is not None and missing:
-        raise TypeError(
-            f"store takes an object with load, save and lock, see foxy_auth.stores; {kind(value)} has no {missing[0]}"
-        )
     if isinstance(value, type):
-        raise TypeError(f"store takes an object with load, save and lock, not the class {value.__name__} itself")
-    if any(iscoroutinefunction(getattr(value, name, None)) for name in ("load", "save")):
+        raise TypeError(f"store takes an object, not the class {value.__name__} itself; give store={value.__name__}(…)")
+    if value is not None and not _is_store(value):
+        missing = next(name for name in STORE_METHODS if not callable(getattr(value, name, None)))
+        is_path = isinstance(value, str) or hasattr(value, "__fspath__")
+        a_file = "; FileStore(…) keeps it in a file" if is_path else ""
+        raise TypeError(
+            f"store takes an object with load, save and lock, see foxy_auth.stores; {kind(value)} has no {missing}"
+            f"{a_file}"
+        )
+    if any(iscoroutinefunction(getattr(value, name, None)) for name in ("load", "save", "delete")):
         raise TypeError(f"the methods of {kind(value)} must be plain functions, because they run in threads")
+
+
+def _is_store(value: object) -> bool:
+    return all(callable(getattr(value, name, None)) for name in STORE_METHODS)
+
+
+def check_deletes(store: object) -> None:
+    """Refuse to log out of a store without `delete`, which is not asked for before."""
+    if not callable(getattr(store, "delete", None)):
+        raise TypeError(
+            f"logout() needs a store with the method delete, and {kind(store)} has none; see foxy_auth.stores"
+        )
 
 
 def check_seconds(name: str, value: object, *, least: float = 0.0) -> None:

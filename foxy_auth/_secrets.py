@@ -18,6 +18,7 @@ E = TypeVar("E", bound=BaseException)
 TELLING = 8
 LONGEST_TEXT = 10_000  # characters of an error that are looked at; the rest is left out, for it would take long
 PLACE = "raised in "  # how a note of ours begins
+VARIABLE_ARGUMENTS, VARIABLE_NAMES = 0x04, 0x08  # inspect.CO_VARARGS, inspect.CO_VARKEYWORDS
 COROUTINE = 0x80  # inspect.CO_COROUTINE; importing inspect takes longer than all of ours
 
 # With a digit in it this looks like a token: a record that cannot be read, but is quoted, has unknown secrets.
@@ -214,6 +215,8 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
         try:
             outcome: Any = function(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001 - raised again
+            if isinstance(error, TypeError) and (hint := _naming_hint(function, len(args), kwargs)):
+                error.args = (hint,)
             del args, kwargs
             raise cut(error, spared=handled)  # noqa: B904 - the same
         is_context = type(outcome).__name__ == "_GeneratorContextManager"  # which raises when it is entered
@@ -230,6 +233,21 @@ def guarded(function: Callable[P, T]) -> Callable[P, T]:
 
     is_async = cast("FunctionType", function).__code__.co_flags & COROUTINE
     return cast("Callable[P, T]", async_entrance) if is_async else entrance
+
+
+def _naming_hint(function: Any, given: int, named: Iterable[str]) -> str | None:
+    """Say what to do about arguments that *function* does not take, by place or by name; None if it takes them."""
+    code, name = function.__code__, function.__qualname__.removesuffix(".__init__")
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    by_name = [f"{each}=…" for each in names[code.co_argcount :]]
+    if given > code.co_argcount and by_name and not code.co_flags & VARIABLE_ARGUMENTS:
+        hint = f"{name} takes these arguments by name only: {', '.join(by_name)}"
+        is_class = name != function.__qualname__
+        return f"{hint}; if you passed the class {name} itself, pass an object" if is_class else hint
+    unknown = next((each for each in named if each not in names), None)
+    if unknown is None or code.co_flags & VARIABLE_NAMES:
+        return None
+    return f"{name} has no argument {unknown}; it takes {', '.join(names).removeprefix('self, ')}"
 
 
 class _GuardedContext:

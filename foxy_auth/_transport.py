@@ -14,22 +14,24 @@ from __future__ import annotations
 
 import os
 import ssl
-import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
+from types import ModuleType
 from typing import Any
 
 from foxy_auth._libraries import library_of
 from foxy_auth._oauth.content_coding import decode
 from foxy_auth._oauth.messages import MAX_TOKEN_RESPONSE, HttpRequest, HttpResponse
 from foxy_auth._oauth.origin import Origin, is_on_loopback, plain_origin
+from foxy_auth._outages import Sending, outage_of
 from foxy_auth._secrets import Secret, links, without_secrets
+from foxy_auth._time import monotonic
 from foxy_auth.errors import FoxyAuthError, TokenUnavailableError
 
 # What the variables name that decide about certificate authorities, for each library.
@@ -63,13 +65,24 @@ def check_client(client: object) -> None:
     if client is None:
         return
     library = library_of(client)
-    if library is None or not isinstance(client, getattr(import_module(library), _FAMILIES[library].client)):
-        message = (
-            f"http takes a requests.Session, httpx.Client, httpx2.Client or niquests.Session, "
-            f"not {type(client).__module__}.{type(client).__name__}; token requests run in a thread of their own, "
-            f"so async programs give a synchronous client too"
-        )
-        raise TypeError(message)
+    if library is not None and isinstance(client, getattr(import_module(library), _FAMILIES[library].client)):
+        return
+    raise TypeError(
+        f"http takes a requests.Session, httpx.Client, httpx2.Client or niquests.Session, not {_kind_of(client)}"
+    )
+
+
+def _kind_of(client: Any) -> str:
+    """Say what *client* is, which is no synchronous client, and what to give instead."""
+    if isinstance(client, type | ModuleType):
+        what = "class" if isinstance(client, type) else "module"
+        family = _FAMILIES.get(client.__name__) if isinstance(client, ModuleType) else None
+        made = f"{client.__name__}.{family.client}" if family else f"{client.__name__}"
+        return f"the {what} {client.__name__} itself; give an object, such as {made}()"
+    kind = f"{type(client).__module__}.{type(client).__name__}".removeprefix("builtins.")
+    if "Async" in kind:
+        return f"{kind}; token requests run in a thread of their own, so async programs give a synchronous client too"
+    return kind
 
 
 def send(
@@ -102,14 +115,37 @@ def send(
     assert library is not None  # noqa: S101 - check_client has seen it
     with _importing:
         module, family = import_module(library), _FAMILIES[library]
+    with (
+        explained(request.url, library, timeout=timeout, is_by_users_client=through is not library, hidden=hidden),
+        make_client(library, request.url) if isinstance(through, str) else nullcontext(through) as client,
+    ):
+        return family.send(module, client, request, timeout, auth)
+
+
+@contextmanager
+def explained(
+    url: str,
+    library: str,
+    *,
+    timeout: float,
+    is_by_users_client: bool = False,
+    hidden: Callable[[], Iterable[Secret]] = tuple,
+) -> Generator[None]:
+    """
+    Turn the errors of *library*, when no response came from *url*, into ours.
+
+    Raises:
+        TokenUnavailableError: As `send` raises it.
+    """
     try:
-        with _make_client(library, request.url) if isinstance(through, str) else nullcontext(through) as client:
-            return family.send(module, client, request, timeout, auth)
+        yield
     except FoxyAuthError:  # from us, or from *auth*
         raise
     except Exception as error:  # noqa: BLE001 - no error of a client library passes, be it its own or a mock's
-        message = f"{request.url} could not be reached or did not answer ({type(error).__name__}); try later"
-        raise TokenUnavailableError(message, repeatable=family.is_unsent(module, error)) from _strip(error, hidden())
+        secrets, is_unsent = tuple(hidden()), _FAMILIES[library].is_unsent(import_module(library), error)
+        outage = outage_of(error, is_unsent=is_unsent)
+        message = Sending(url, library, timeout, is_by_users_client, secrets).explain(error, outage)
+        raise TokenUnavailableError(message, repeatable=is_unsent, outage=outage) from _strip(error, secrets)
 
 
 def _strip(error: Exception, hidden: Iterable[Secret]) -> BaseException:
@@ -131,7 +167,7 @@ def _read(chunks: Iterable[bytes], coding: str, request: HttpRequest, timeout: f
 
 
 def _joined(chunks: Iterable[bytes], request: HttpRequest, timeout: float) -> bytes:
-    until = time.monotonic() + timeout
+    until = monotonic() + timeout
     looks_again = True
     body = bytearray()
     for chunk in chunks:
@@ -139,10 +175,10 @@ def _joined(chunks: Iterable[bytes], request: HttpRequest, timeout: float) -> by
         if len(body) > request.max_bytes:
             message = f"the response of {request.url} is longer than {request.max_bytes} bytes; check that address"
             raise TokenUnavailableError(message)
-        if (now := time.monotonic()) > until:
+        if (now := monotonic()) > until:
             if not looks_again:
                 message = f"the response of {request.url} did not end within {timeout} seconds; try later"
-                raise TokenUnavailableError(message)
+                raise TokenUnavailableError(message, outage="read_timeout")
             looks_again, until = False, now + GRACE
     return bytes(body)
 
@@ -166,13 +202,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _make_client(library: str, url: str) -> Any:
-    """Make a client for one request to *url*, with the settings of the environment."""
+def make_client(library: str, url: str) -> Any:
+    """Make a client for one request to *url*, with the settings of the environment variables."""
     context = None
     if url.startswith("https:"):
         with _context_lock:
             context = _tls_context(library, _certificates())
     return _FAMILIES[library].make_client(import_module(library), context, url)
+
+
+def tls_context(library: str) -> ssl.SSLContext:
+    """Make a TLS context that trusts what *library* trusts."""
+    return _FAMILIES[library].make_context(import_module(library)) or ssl.create_default_context()
 
 
 def _certificates() -> tuple[tuple[str, str, float], ...]:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, SupportsIndex, TypedDict, Unpack
 
+import foxy_auth
 from foxy_auth._clients.httpx import HttpxAuth
 from foxy_auth._clients.requests import RequestsAuth
+from foxy_auth._libraries import HttpClient
 from foxy_auth._oauth import VERSION_HEADER
 from foxy_auth._secrets import Secret, guarded, guarded_class
 from foxy_auth.environment import PRODUCTION, Environment, check_environment, known_environment
 
-# The rest is imported when the first object is made: a program that only imports this pays almost nothing.
+# The rest is imported when the first object is made: a program that only imports this pays almost nothing. What stands
+# in public signatures is named by the package, `foxy_auth.Token`, which loads it for those who evaluate annotations.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Self, SupportsIndex
-
-    from foxy_auth._arguments import AuthMethod
     from foxy_auth._engine.clock import Clock
     from foxy_auth._engine.grant import Signature
     from foxy_auth._engine.token_endpoint import TokenEndpoint
-    from foxy_auth.client import OAuthClient
-    from foxy_auth.stores import TokenStore
-    from foxy_auth.token import Token
 
 # What a token is asked for with (RFC 6749, sections 4.4 and 6).
 GrantType = Literal["refresh_token", "client_credentials"]
@@ -45,6 +42,24 @@ URL_VARIABLE = "FOXY_API_URL"
 _CLASSES: dict[tuple[Any, ...], Any] = {}
 
 
+class ClientOptions(TypedDict, total=False):
+    """The arguments of `OAuthClient` and `FoxyAuth` beside credentials, each with its default."""
+
+    environment: Environment
+    api_version: str
+    client_auth_method: foxy_auth.AuthMethod
+    http: HttpClient | None
+    timeout: float
+
+
+class Options(ClientOptions, total=False):
+    """The arguments of `FoxyAuth` that say nothing of a grant, each with its default."""
+
+    grant_type: GrantType
+    refresh_ahead: float
+    leeway: float
+
+
 class _Unannounced:
     """Keeps `__init_subclass__` of users' classes from being called for classes that they did not write."""
 
@@ -57,9 +72,13 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
     """
     Signs requests to Foxy, and keeps the token that it signs them with fresh.
 
+    ```python
+    auth = FoxyAuth.from_env(store=FileStore("foxy-token.json"))
+    response = requests.get(auth.environment.api, auth=auth)
+    ```
+
     One instance serves requests, httpx (sync and async, on asyncio and trio), httpx2 and niquests, in any number of
-    threads and event loops at once: `requests.get(url, auth=auth)`, `httpx.AsyncClient(auth=auth)`.
-    Requests to any other origin than the environment's pass untouched.
+    threads and event loops at once. Requests to any other origin than the environment's pass untouched.
 
     A token that nears its expiry is refreshed in the background while requests go on with it; one that has expired is
     refreshed while they wait; a 401 that blames the token is answered by one refresh and one retry.
@@ -74,68 +93,41 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         client_id: str,
         client_secret: str,
         refresh_token: str | None = None,
-        token: Token | None = None,
-        on_token: Callable[[Token], object] | None = None,
-        store: TokenStore | None = None,
+        token: foxy_auth.Token | None = None,
+        on_token: Callable[[foxy_auth.Token], object] | None = None,
+        store: foxy_auth.TokenStore | None = None,
         environment: Environment = PRODUCTION,
         api_version: str = "1",
-        client_auth_method: AuthMethod = "client_secret_basic",
+        client_auth_method: foxy_auth.AuthMethod = "client_secret_basic",
         grant_type: GrantType = "refresh_token",
-        http: object | None = None,
+        http: HttpClient | None = None,
         timeout: float = TIMEOUT,
         refresh_ahead: float = REFRESH_AHEAD,
         leeway: float = LEEWAY,
     ) -> None:
         """
-        Hold a grant.
-
-        All times are in seconds.
+        Hold a grant: give *refresh_token*, *token* or *store*. All times are in seconds.
 
         Args:
             client_id: The OAuth client's id.
-
             client_secret: The OAuth client's secret.
-
             refresh_token: The grant's refresh token; it may be left out if *token* has one.
-
             token: The last token that `on_token` was given, if it was kept; saves a token request.
-
-            on_token: Called with each new token, in a thread of its own; an async function is run on the event loop of
-                the caller whose request needed the token, or on a new one.
-                What it raises is logged; the token is offered again later, by `flush()`, `close()` and at exit.
-
-            store: Where the token lives, see `foxy_auth.stores`: it is read and written, and lets many processes share
-                the grant. Once it has a record, that counts, and not *refresh_token*, nor *token* once it is due; both
-                may be left out.
-
-            environment: Where Foxy is.
-
+            on_token: Called with each new token, in a thread of its own; an async function runs on the event loop of
+                the caller. What it raises is logged; it is called again later, by `flush()`, `close()` and at exit.
+            store: Where the token is kept, see `foxy_auth.stores`; many processes may share it. Once it has a record,
+                that counts, and not *refresh_token*, nor *token* once it is due; both may be left out.
+            environment: Where Foxy is: `PRODUCTION`, `FOXY_IO`, `SANDBOX`, or an `Environment` of your own.
             api_version: Goes into the header `FOXY-API-VERSION`, unless a request has its own.
-
-            client_auth_method: How the client authenticates at the token endpoint: `client_secret_basic`, which the
-                provider recommends, or `client_secret_post`.
-
-            grant_type: `refresh_token`, or `client_credentials` to act for the client itself: there is no refresh token
-                then, and where others refresh, this asks anew. See `from_client_credentials`.
-
-            http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for token requests, with
-                your proxies, certificates and mounts. By default each goes through the library of the client that needs
-                it, with the settings of the usual environment variables. An event hook of an httpx client that raises
-                for a bad status hides why the token endpoint refused; hooks of a session are passed over.
-
-            timeout: How long each wait on the network may last in a token request (for the connection, the headers, the
-                body), and how long requests wait for `on_token`. All in all, with what is tried again, requests wait
-                for a new token for five timeouts at most, with a store for ten.
-
-            refresh_ahead: How long before its expiry a token is refreshed in the background; at most a quarter of its
-                life, and somewhat later by chance, so that many processes do not all refresh at once.
-
-            leeway: How long before its expiry requests wait for the refresh; at most a tenth of the token's life.
+            client_auth_method: `client_secret_basic`, which the provider recommends, or `client_secret_post`.
+            grant_type: `refresh_token`; or `client_credentials` to act for the client, see `from_client_credentials`.
+            http: For token requests, see `HttpClient`; by default the library of the client that needs the token.
+            timeout: For each wait on the network, and for `on_token`; requests wait for five at most, with a store ten.
+            refresh_ahead: How long before expiry a token is refreshed in the background; a quarter of its life at most.
+            leeway: How long before expiry requests wait for the refresh; a tenth of its life at most.
 
         Raises:
-            TypeError, ValueError: An argument is not what it should be; the message says what to do.
-
-            ImportError: No client library is installed.
+            TypeError, ValueError, ImportError: An argument is wrong, or no client library there; the message says more.
         """
         from foxy_auth._arguments import check_callback, check_grant, check_seconds, check_store
         from foxy_auth._engine.clock import Clock
@@ -143,6 +135,7 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         from foxy_auth._engine.source import TokenSource
         from foxy_auth._engine.token_endpoint import ENDPOINTS
         from foxy_auth._oauth.messages import ClientCredentials
+        from foxy_auth._oauth.origin import foreign_home
         from foxy_auth.token import refresh_secret
 
         check_environment(environment)
@@ -154,6 +147,8 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         if grant_type not in ENDPOINTS:
             raise ValueError(f"grant_type takes {' or '.join(map(repr, ENDPOINTS))}")
         check_grant(token, refresh_token, is_optional=store is not None or grant_type == "client_credentials")
+        if token and (home := foreign_home(token.api, environment.origins)):
+            raise ValueError(f"the token was issued by {home}, and environment is {environment.api}; give its own")
         self._endpoint = ENDPOINTS[grant_type](
             ClientCredentials(client_id, Secret(client_secret), client_auth_method),
             environment.token_endpoint,
@@ -161,6 +156,8 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
             timeout,
             http,
             self._clock or Clock(),
+            environment.api,
+            environment.origins,
         )
         self._environment = environment
         self._api_version = api_version
@@ -211,10 +208,10 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         cls,
         variables: Mapping[str, str] | None = None,
         *,
-        token: Token | None = None,
-        on_token: Callable[[Token], object] | None = None,
-        store: TokenStore | None = None,
-        **options: Any,
+        token: foxy_auth.Token | None = None,
+        on_token: Callable[[foxy_auth.Token], object] | None = None,
+        store: foxy_auth.TokenStore | None = None,
+        **options: Unpack[Options],
     ) -> Self:
         """
         Take the grant from the environment variables that the provider's own SDK uses.
@@ -238,28 +235,21 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
             TypeError, ValueError: A variable is missing or empty, or an argument is not what it should be; the message
                 names each.
         """
-        variables = os.environ if variables is None else variables
-        found: dict[str, Any] = {name: variables.get(variable, "").strip() for name, variable in VARIABLES.items()}
-        own = getattr(token, "refresh_token", None)
-        if own or (not found["refresh_token"] and (token or store) is not None):
-            del found["refresh_token"]
-        if missing := [VARIABLES[name] for name, value in found.items() if not value]:
-            raise ValueError(f"set the environment variable {' and '.join(missing)}")
-        if url := variables.get(URL_VARIABLE, "").strip():
-            try:
-                options.setdefault("environment", known_environment(url))
-            except ValueError as error:
-                raise ValueError(f"{URL_VARIABLE}: {error}") from None
-        return cls(**found, token=token, on_token=on_token, store=store, **options)
+        may_lack = {"refresh_token"} if token or store is not None else ()
+        found = read_variables(variables, VARIABLES, may_lack=may_lack)
+        if token and getattr(token, "refresh_token", None):
+            found.pop("refresh_token", None)
+        found.update(options)
+        return cls(**found, token=token, on_token=on_token, store=store)
 
     @classmethod
     def from_client_credentials(
         cls,
-        client: OAuthClient,
+        client: foxy_auth.OAuthClient,
         *,
-        token: Token | None = None,
-        on_token: Callable[[Token], object] | None = None,
-        store: TokenStore | None = None,
+        token: foxy_auth.Token | None = None,
+        on_token: Callable[[foxy_auth.Token], object] | None = None,
+        store: foxy_auth.TokenStore | None = None,
     ) -> Self:
         """
         Act for the OAuth client itself, by the scope `client_full_access`.
@@ -284,15 +274,15 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
 
     @property
     def environment(self) -> Environment:
-        """Where Foxy is."""
+        """Where Foxy is; `auth.environment.api` is the API home, where requests begin."""
         return self._environment
 
     @property
-    def token(self) -> Token | None:
+    def token(self) -> foxy_auth.Token | None:
         """The token in memory, whether it is still fresh or not; None before the first token request. Never blocks."""
         return self._source.grant.token
 
-    def get_token(self) -> Token:
+    def get_token(self) -> foxy_auth.Token:
         """
         Return a usable token, refreshing it first if need be.
 
@@ -307,7 +297,7 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         """
         return self._current().token
 
-    async def aget_token(self) -> Token:
+    async def aget_token(self) -> foxy_auth.Token:
         """Async version of `get_token`, on asyncio or trio."""
         return (await self._acurrent()).token
 
@@ -326,7 +316,7 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
     def _headers(self, signature: Signature) -> dict[str, str]:
         return {"Authorization": str(signature.authorization), VERSION_HEADER: self._api_version}
 
-    def refresh(self, rejected: Token | None = None) -> Token:
+    def refresh(self, rejected: foxy_auth.Token | None = None) -> foxy_auth.Token:
         """
         Return another token than the present one, whatever its expiry.
 
@@ -340,24 +330,28 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         """
         return self._current(self._rejected(rejected)).token
 
-    async def arefresh(self, rejected: Token | None = None) -> Token:
+    async def arefresh(self, rejected: foxy_auth.Token | None = None) -> foxy_auth.Token:
         """Async version of `refresh`."""
         return (await self._acurrent(self._rejected(rejected))).token
 
-    def _rejected(self, rejected: Token | None) -> Token | None:
+    def _rejected(self, rejected: foxy_auth.Token | None) -> foxy_auth.Token | None:
         from foxy_auth._arguments import check_token
 
         check_token("rejected", rejected)
         return rejected or self.token
 
-    def _current(self, rejected: Token | None = None) -> Signature:
+    def _current(self, rejected: foxy_auth.Token | None = None) -> Signature:
         return self._source.obtain(self._endpoint.library, rejected).signature
 
-    async def _acurrent(self, rejected: Token | None = None) -> Signature:
+    async def _acurrent(self, rejected: foxy_auth.Token | None = None) -> Signature:
         return (await self._source.aobtain(self._endpoint.library, rejected)).signature
 
     def for_token(
-        self, token: Token, *, on_token: Callable[[Token], object] | None = None, store: TokenStore | None = None
+        self,
+        token: foxy_auth.Token,
+        *,
+        on_token: Callable[[foxy_auth.Token], object] | None = None,
+        store: foxy_auth.TokenStore | None = None,
     ) -> FoxyAuth:
         """
         Return the auth object of another grant to the same OAuth client, and deliver *token* to *on_token* at once.
@@ -395,6 +389,31 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         """Async version of `flush`."""
         await self._source.aflush()
 
+    def logout(self) -> None:
+        """
+        Remove the stored token, forget it, and refuse from now on: whoever needs a token gets a `LoginRequiredError`.
+
+        This waits for a refresh and a call of `on_token` under way. Nothing is saved or delivered afterwards. To go on,
+        authorize again and make a new auth object.
+
+        The provider documents no endpoint that revokes a token. To withdraw the grant as well, so that no copy of its
+        tokens works, delete its `fx:integration` while there is a token.
+
+        Other auth objects that share the store are not logged out: one that has the token in memory goes on with it,
+        and saves the next one. So a store that loses its records locks nobody out. Log out of each of them, or end
+        their processes first.
+
+        Raises:
+            StoreError: The record could not be removed; this object refuses all the same. A second call tries again.
+
+            TypeError: The store has no method `delete`; nothing has happened.
+        """
+        self._source.log_out()
+
+    async def alogout(self) -> None:
+        """Async version of `logout`."""
+        await self._source.alog_out()
+
     def close(self) -> None:
         """Flush; the object holds nothing else, and can still be used."""
         self.flush()
@@ -420,6 +439,41 @@ class FoxyAuth(RequestsAuth, HttpxAuth):
         return f"<FoxyAuth for {self._environment.api}>"
 
 
+def read_variables(
+    variables: Mapping[str, str] | None, names: Iterable[str], *, may_lack: Collection[str] = ()
+) -> dict[str, Any]:
+    """
+    Return the arguments *names* as the environment variables give them, and the `environment` if there is one.
+
+    Args:
+        variables: Where to look; `os.environ` if None.
+
+        names: Keys of `VARIABLES`.
+
+        may_lack: Those of them whose variables need not be set.
+
+    Raises:
+        TypeError, ValueError: *variables* is no mapping, or one of them is missing or wrong.
+    """
+    variables = os.environ if variables is None else variables
+    if not hasattr(variables, "items"):
+        raise TypeError(
+            f"variables takes a mapping such as os.environ, not {type(variables).__name__}; "
+            "if you passed from_env itself, call it"
+        )
+    values = {name: variables.get(VARIABLES[name], "").strip() for name in names}
+    if missing := [VARIABLES[name] for name, value in values.items() if not value and name not in may_lack]:
+        names = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
+        raise ValueError(f"set the environment variable{'s' if missing[1:] else ''} {names}")
+    found: dict[str, Any] = {name: value for name, value in values.items() if value}
+    if url := variables.get(URL_VARIABLE, "").strip():
+        try:
+            found["environment"] = known_environment(url)
+        except ValueError as error:
+            raise ValueError(f"{URL_VARIABLE}: {error}") from None
+    return found
+
+
 def offer_token(auth: FoxyAuth) -> None:
     """
     Save and deliver the token of *auth* as one that is new: the first of a grant, say.
@@ -429,12 +483,12 @@ def offer_token(auth: FoxyAuth) -> None:
     auth._source.offer()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-def endpoint_of(owner: FoxyAuth | OAuthClient) -> TokenEndpoint:
+def endpoint_of(owner: FoxyAuth | foxy_auth.OAuthClient) -> TokenEndpoint:
     """Return where *owner* gets its tokens, with the settings for requests."""
     return owner._endpoint  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
-def settings_of(owner: FoxyAuth | OAuthClient) -> dict[str, Any]:
+def settings_of(owner: FoxyAuth | foxy_auth.OAuthClient) -> dict[str, Any]:
     """Return the arguments that an OAuth client and its auth objects have in common."""
     endpoint = endpoint_of(owner)
     return {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, Unpack
 
 from foxy_auth._arguments import AuthMethod, check_callback, check_redirect_uri, check_seconds, kind
-from foxy_auth._engine.concurrency import Job, present_loop, start, twin
+from foxy_auth._engine.concurrency import Job, in_thread, present_loop, start
 from foxy_auth._engine.delivery import Delivery
 from foxy_auth._engine.token_endpoint import LIMIT, TokenEndpoint
+from foxy_auth._libraries import HttpClient
 from foxy_auth._oauth.authorization import (
     CLIENT_FULL_ACCESS,
     AuthorizationRequest,
@@ -19,13 +20,20 @@ from foxy_auth._oauth.authorization import (
 )
 from foxy_auth._oauth.messages import ClientCredentials
 from foxy_auth._secrets import Secret, guarded_class
-from foxy_auth.auth import LEEWAY, REFRESH_AHEAD, TIMEOUT, FoxyAuth, offer_token, settings_of
+from foxy_auth.auth import (
+    LEEWAY,
+    REFRESH_AHEAD,
+    TIMEOUT,
+    ClientOptions,
+    FoxyAuth,
+    offer_token,
+    read_variables,
+    settings_of,
+)
 from foxy_auth.environment import PRODUCTION, Environment, check_environment
 from foxy_auth.errors import AuthorizationError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
+from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token, refresh_secret
-
-if TYPE_CHECKING:
-    from foxy_auth.stores import TokenStore
 
 # What to do if the token endpoint refuses a code, by error codes of the provider's library.
 ADVICE = {
@@ -39,6 +47,13 @@ class OAuthClient:
     """
     An OAuth client registered with Foxy: its id, its secret, and what it can do with them.
 
+    ```python
+    client = OAuthClient(client_id, client_secret, redirect_uri="https://yours.example/callback")
+    request = client.authorization_request(STORE_FULL_ACCESS)  # send the user to request.url
+    token = client.fetch_token(response_url, request=request)  # where the user came back to
+    auth = client.auth(token, store=store)
+    ```
+
     What talks to the provider has an async version, with an `a` before its name, which does not block the event loop.
     """
 
@@ -51,7 +66,7 @@ class OAuthClient:
         environment: Environment = PRODUCTION,
         client_auth_method: AuthMethod = "client_secret_basic",
         api_version: str = "1",
-        http: object | None = None,
+        http: HttpClient | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         """
@@ -70,8 +85,8 @@ class OAuthClient:
 
             api_version: Goes into the header `FOXY-API-VERSION`.
 
-            http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for the calls; by default
-                a client library that is installed, with the settings of the usual environment variables.
+            http: A client for the calls, see `HttpClient`; by default a client library that is installed, with the
+                settings of the usual environment variables.
 
             timeout: Seconds for each wait on the network; a call, with what is tried again, takes five times as long at
                 most.
@@ -85,12 +100,49 @@ class OAuthClient:
         check_seconds("timeout", timeout, least=0.001)
         check_redirect_uri(redirect_uri)
         client = ClientCredentials(client_id, Secret(client_secret), client_auth_method)
-        self._endpoint = TokenEndpoint(client, environment.token_endpoint, api_version, timeout, http)
+        self._endpoint = TokenEndpoint(
+            client,
+            environment.token_endpoint,
+            api_version,
+            timeout,
+            http,
+            environment=environment.api,
+            origins=environment.origins,
+        )
         self.redirect_uri = redirect_uri
         self.environment = environment
         self.api_version = api_version
         self.http = http
         self.timeout = timeout
+
+    @classmethod
+    def from_env(
+        cls,
+        variables: Mapping[str, str] | None = None,
+        *,
+        redirect_uri: str | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> Self:
+        """
+        Take the client from the environment variables that the provider's own SDK uses.
+
+        `FOXY_API_CLIENT_ID`, `FOXY_API_CLIENT_SECRET`, and optionally `FOXY_API_URL`, the API home (by default that of
+        PRODUCTION).
+
+        Args:
+            variables: Where to look instead of `os.environ`.
+
+            redirect_uri: As for `OAuthClient`.
+
+            options: Further arguments of `OAuthClient`.
+
+        Raises:
+            TypeError, ValueError: A variable is missing or empty, or an argument is not what it should be; the message
+                names each.
+        """
+        found = read_variables(variables, ("client_id", "client_secret"))
+        found.update(options)
+        return cls(**found, redirect_uri=redirect_uri)
 
     @property
     def client_id(self) -> str:
@@ -110,6 +162,12 @@ class OAuthClient:
     def __repr__(self) -> str:
         """Name the client, and nothing that is secret."""
         return f"<OAuthClient {self.client_id} for {self.environment.api}>"
+
+    if not TYPE_CHECKING:  # or `auth=client` would pass for a function that signs requests
+
+        def __call__(self, *_: object) -> None:
+            """Refuse to sign: this is what client libraries call if they are given `auth=client`."""
+            raise TypeError("an OAuthClient signs no requests: give auth= a FoxyAuth, such as client.auth(store=…)")
 
     # --- the authorization code flow ---------------------------------------------------------------------------------
 
@@ -181,7 +239,15 @@ class OAuthClient:
                 lambda: self._endpoint.code(code, redirect_uri=redirect_uri, code_verifier=verifier), on_token
             )
 
-    afetch_token = twin(fetch_token)
+    async def afetch_token(
+        self,
+        authorization_response: str | Mapping[str, object],
+        *,
+        request: AuthorizationRequest | Mapping[str, object] | None,
+        on_token: Callable[[Token], object] | None = None,
+    ) -> Token:
+        """Async version of `fetch_token`, on asyncio or trio."""
+        return await in_thread(lambda: self.fetch_token(authorization_response, request=request, on_token=on_token))
 
     def _binding(self) -> Binding:
         return {
@@ -225,7 +291,9 @@ class OAuthClient:
             raise TypeError(f"refresh_token takes a Token, not {kind(token)}; Token.from_dict(…) makes one")
         return self._wait_for(lambda: self._endpoint.refresh(refresh_secret(token), scope=token.scope))
 
-    arefresh_token = twin(refresh_token)
+    async def arefresh_token(self, token: Token) -> Token:
+        """Async version of `refresh_token`, on asyncio or trio."""
+        return await in_thread(lambda: self.refresh_token(token))
 
     def client_credentials(self, scope: str = CLIENT_FULL_ACCESS) -> Token:
         """
@@ -236,7 +304,9 @@ class OAuthClient:
         """
         return self._wait_for(lambda: self._endpoint.client_credentials(scope))
 
-    aclient_credentials = twin(client_credentials)
+    async def aclient_credentials(self, scope: str = CLIENT_FULL_ACCESS) -> Token:
+        """Async version of `client_credentials`, on asyncio or trio."""
+        return await in_thread(lambda: self.client_credentials(scope))
 
     # --- and then ----------------------------------------------------------------------------------------------------
 
@@ -276,7 +346,7 @@ class OAuthClient:
 
     def _wait_for(self, request: Callable[[], Token], on_token: Callable[[Token], object] | None = None) -> Token:
         """Make a token request in a thread of its own, which delivers the token even if nobody waits any more."""
-        delivery = Delivery(on_token, timeout=self.timeout)
+        delivery = Delivery(on_token, timeout=self.timeout, environment=self.environment.api)
         loop = present_loop()
         overdue = TokenUnavailableError("the token request takes too long; try later")
 

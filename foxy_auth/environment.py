@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
+from foxy_auth._libraries import HttpClient
 from foxy_auth._oauth.origin import Origin
 from foxy_auth._secrets import guarded_class
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
-
+# No dataclass, because these take longer to import than all the rest that FoxyAuth needs at first.
 @guarded_class
 class Environment:
     """
     The addresses of one installation of Foxy: an immutable value.
 
-    It is no dataclass, for these take longer to import than all the rest that `FoxyAuth` needs at first.
+    `PRODUCTION`, `FOXY_IO` and `SANDBOX` are made already; `Environment(api=…)` is any other.
 
     Attributes:
         api: The API home.
@@ -73,8 +73,8 @@ class Environment:
         home = _checked_origin("api", api)
         if "?" in api or "#" in api:
             raise ValueError("Environment.api takes an address without '?' and '#', because paths are appended to it")
-        if isinstance(origins, str):
-            raise TypeError("Environment.origins takes a collection of addresses, not one text")
+        if isinstance(origins, str) or not isinstance(origins, Collection):
+            raise TypeError(f"Environment.origins takes a collection of addresses, not one {type(origins).__name__}")
         token_endpoint = f"{api.rstrip('/')}/token" if token_endpoint is None else token_endpoint
         if authorization_endpoint is None:
             authorization_endpoint = f"{api.rstrip('/')}/authorize"
@@ -103,7 +103,10 @@ class Environment:
         return hash((*self._arguments().values(),))
 
     def __repr__(self) -> str:
-        return f"Environment({', '.join(f'{name}={value!r}' for name, value in self._arguments().items())})"
+        """Name one of the provider's environments; show how another is made."""
+        names = (name for name in ("PRODUCTION", "FOXY_IO", "SANDBOX") if globals()[name] == self)
+        arguments = ", ".join(f"{name}={value!r}" for name, value in arguments_of(self).items())
+        return next(names, f"Environment({arguments})")
 
     def _arguments(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name not in {"prefixes", "netlocs"}}
@@ -115,7 +118,7 @@ class Environment:
     __replace__ = replace  # for `copy.replace`
 
     @classmethod
-    def discover(cls, api: str, *, http: object | None = None, timeout: float = 10.0) -> Environment:
+    def discover(cls, api: str, *, http: HttpClient | None = None, timeout: float = 10.0) -> Environment:
         """
         Ask the API home at *api* where tokens are issued (its link `fx:token`).
 
@@ -159,11 +162,11 @@ class Environment:
         return environment.replace(token_endpoint=endpoint)
 
     @classmethod
-    async def adiscover(cls, api: str, *, http: object | None = None, timeout: float = 10.0) -> Environment:  # noqa: ASYNC109 - for the network
+    async def adiscover(cls, api: str, *, http: HttpClient | None = None, timeout: float = 10.0) -> Environment:  # noqa: ASYNC109 - for the network
         """Async version of `discover`."""
-        from foxy_auth._engine.concurrency import twin
+        from foxy_auth._engine.concurrency import in_thread
 
-        return await twin(cls.discover)(api, http=http, timeout=timeout)
+        return await in_thread(lambda: cls.discover(api, http=http, timeout=timeout))
 
     def covers(self, url: str) -> bool:
         """Tell whether a request to *url* may carry this environment's token."""
@@ -181,8 +184,37 @@ class Environment:
 
 def check_environment(value: object) -> None:
     """Raise `TypeError` if *value* is not an `Environment`."""
-    if not isinstance(value, Environment):
-        raise TypeError(f"environment takes PRODUCTION or Environment(api=…), not {type(value).__name__}")
+    if isinstance(value, Environment):
+        return
+    hint = "PRODUCTION, SANDBOX, FOXY_IO or Environment(api=…)"
+    if isinstance(value, str):
+        name = value.strip().upper()
+        of_text = "Environment(api=…) of that address" if "/" in name else hint
+        hint = f"{name} (from foxy_auth import {name})" if name in {"PRODUCTION", "SANDBOX", "FOXY_IO"} else of_text
+    what = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
+    raise TypeError(f"environment takes {hint}, not {what}")
+
+
+def arguments_of(environment: Environment) -> dict[str, Any]:
+    """Return the arguments that make *environment*, as JSON values, without those that follow from the API home."""
+    plain = Environment(api=environment.api)
+    further = sorted(f"{origin.scheme}://{origin.netloc}" for origin in environment.origins - plain.origins)
+    given = {name: getattr(environment, name) for name in ("token_endpoint", "authorization_endpoint", "issuer")}
+    changed = {name: value for name, value in given.items() if value != getattr(plain, name)}
+    return {"api": environment.api, **changed, **({"origins": further} if further else {})}
+
+
+def environment_from(arguments: Mapping[str, Any]) -> Environment:
+    """
+    Make an environment of what `arguments_of` returned.
+
+    Raises:
+        TypeError, ValueError: They make none.
+    """
+    if not isinstance(arguments, Mapping) or "api" not in arguments:
+        raise TypeError("environment takes a mapping with the field api, the API home")
+    names = ("api", "token_endpoint", "authorization_endpoint", "origins", "issuer")
+    return Environment(**{name: arguments[name] for name in names if name in arguments})
 
 
 def _checked_origin(name: str, url: object) -> Origin:

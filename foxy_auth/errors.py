@@ -12,12 +12,16 @@ The errors, named by what the caller does next.
 Wrong use of the library is a `TypeError` or a `ValueError`, raised at once.
 
 Requests made through requests, httpx, httpx2 or niquests raise errors that are also that library's own, so that
-`except requests.RequestException` catches them.
+`except requests.RequestException` catches them. Where no response came to a token request, they are what the library
+itself would raise: `requests.ConnectionError`, `requests.Timeout`, `httpx.ConnectError`, `httpx.TimeoutException`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+Outage = Literal["connect", "connection", "connect_timeout", "read_timeout", "timeout", "proxy", "tls"]
+"""Why no response came: the connection was not made, or broke off; a wait was too long; a proxy; TLS."""
 
 
 class FoxyAuthError(Exception):
@@ -77,10 +81,18 @@ class TokenUnavailableError(FoxyAuthError):
         retry_after: Seconds to wait, if the provider says so.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, repeatable: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        repeatable: bool = False,
+        outage: Outage | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.repeatable = repeatable  # for the engine: the provider has not processed the request
+        self.outage = outage  # for the clients: why no response came; None if one did
 
 
 class AuthorizationError(FoxyAuthError):

@@ -10,10 +10,9 @@ relations fx:create_client, fx:create_user, fx:stores and fx:integrations.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, get_type_hints
 
 from foxy_auth._arguments import (
     check_api_version,
@@ -25,15 +24,17 @@ from foxy_auth._arguments import (
 )
 from foxy_auth._engine.concurrency import send_in_thread, twin
 from foxy_auth._engine.delivery import deliver_token
-from foxy_auth._libraries import installed_library
+from foxy_auth._libraries import HttpClient, installed_library
 from foxy_auth._oauth.hal import absolute, link, read_resource, resource_request
 from foxy_auth._oauth.messages import HttpResponse, authorization_header, clean, read_token
-from foxy_auth._secrets import Secret, guarded
+from foxy_auth._secrets import Secret, guarded, guarded_class
+from foxy_auth._time import now
 from foxy_auth._transport import check_client
-from foxy_auth.auth import TIMEOUT, FoxyAuth, endpoint_of
+from foxy_auth.auth import TIMEOUT, FoxyAuth, endpoint_of, settings_of
 from foxy_auth.client import OAuthClient
-from foxy_auth.environment import PRODUCTION, Environment, check_environment
+from foxy_auth.environment import PRODUCTION, Environment, arguments_of, check_environment, environment_from
 from foxy_auth.errors import RegistrationError, TokenUnavailableError
+from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token, secrets_of
 
 SUFFIX_LENGTH = 30
@@ -51,6 +52,8 @@ class Created:
     """
     A user or a store that was created.
 
+    Keep `token.to_dict()`, or give *on_token*: `OAuthClient.auth` makes the auth object again.
+
     Attributes:
         token: Its token.
 
@@ -64,13 +67,25 @@ class Created:
     url: str | None
 
 
+@guarded_class
 @dataclass(frozen=True, slots=True)
 class Registration:
     """
     A client or an integration that was created.
 
+    Keep it at once, for it has the client's secret. This file is its owner's alone, and never half written:
+
+    ```python
+    import json, os
+    from functools import partial
+
+    with open("registration.new", "x", opener=partial(os.open, mode=0o600)) as draft:
+        json.dump(registration.to_dict(), draft)
+    os.replace("registration.new", "registration.json")
+    ```
+
     Attributes:
-        client: The new OAuth client; keep its id and secret.
+        client: The new OAuth client, with its id and secret.
 
         token: Its token.
 
@@ -83,6 +98,76 @@ class Registration:
     token: Token
     auth: FoxyAuth
     url: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """
+        Return what was created as JSON values, the client secret and the token among them; `from_dict` reads them.
+
+        The token is the first one, whatever *auth* has got since then.
+        """
+        return {
+            "client_id": self.client.client_id,
+            "client_secret": self.client.client_secret,
+            "redirect_uri": self.client.redirect_uri,
+            "environment": arguments_of(self.client.environment),
+            "api_version": self.client.api_version,
+            "token": self.token.to_dict(),
+            "url": self.url,
+        }
+
+    @classmethod
+    def from_dict(
+        cls,
+        fields: Mapping[str, Any],
+        *,
+        on_token: OnToken | None = None,
+        store: TokenStore | None = None,
+        http: HttpClient | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Self:
+        """
+        Read what `to_dict` wrote. Unknown fields are ignored.
+
+        The first token is good for the first start. Its refresh token stays good, unless the provider replaces it:
+        keep later tokens by *store* or *on_token*. Once *store* has a record, that counts.
+
+        Args:
+            fields: What `to_dict` wrote.
+
+            on_token: As for `FoxyAuth`.
+
+            store: As for `FoxyAuth`.
+
+            http: A client for all requests, see `HttpClient`.
+
+            timeout: As for `OAuthClient`.
+
+        Raises:
+            TypeError, ValueError: A field is missing or wrong; the message names the field, never its value.
+        """
+        _check_fields(fields)
+        client = OAuthClient(
+            fields["client_id"],
+            fields["client_secret"],
+            redirect_uri=fields.get("redirect_uri"),
+            environment=environment_from(fields["environment"]),
+            api_version=fields.get("api_version", "1"),
+            http=http,
+            timeout=timeout,
+        )
+        token = Token.from_dict(fields["token"])
+        auth = FoxyAuth(**settings_of(client), token=token, on_token=on_token, store=store)
+        return cls(client, token, auth, fields.get("url"))
+
+
+def _check_fields(fields: Mapping[str, Any]) -> None:
+    """Refuse what cannot be a kept registration; those who take the fields check their values."""
+    if not isinstance(fields, Mapping):
+        raise TypeError(f"Registration.from_dict takes a mapping, not {kind(fields)}")
+    if missing := [name for name in ("client_id", "client_secret", "environment", "token") if name not in fields]:
+        raise ValueError(f"Registration.from_dict needs the field {' and '.join(missing)}")
+    if not isinstance(fields.get("url"), str | None):
+        raise TypeError(f"url takes text, not {kind(fields['url'])}")
 
 
 @guarded
@@ -121,7 +206,7 @@ def register_client(
     on_token: OnToken | None = None,
     environment: Environment = PRODUCTION,
     api_version: str = "1",
-    http: object | None = None,
+    http: HttpClient | None = None,
     timeout: float = TIMEOUT,
 ) -> Registration:
     """
@@ -129,35 +214,20 @@ def register_client(
 
     Args:
         redirect_uri: Where users return after granting access; later requests must repeat it exactly.
-
         project_name: The integration's name.
-
         company_name: The integration's maker.
-
         contact_name: A person there.
-
         contact_email: That person's email address.
-
         contact_phone: That person's phone number.
-
         client_id: An id of your own, see `new_client_id`; by default the provider makes one. It cannot be changed.
-
         project_description: What the integration does.
-
         company_url: The company's website.
-
         company_logo: The address of the company's logo.
-
         javascript_origin_uri: The origin of an integration that runs in the browser.
-
         on_token: Called with the client's token (scope `client_full_access`) at once, and with each that replaces it.
-
         environment: Where Foxy is.
-
         api_version: Goes into the header `FOXY-API-VERSION`.
-
-        http: A `requests.Session`, `httpx.Client`, `httpx2.Client` or `niquests.Session` for all requests.
-
+        http: A client for all requests, see `HttpClient`.
         timeout: Seconds for each wait on the network; each request takes three times as long at most.
 
     Raises:
@@ -199,27 +269,16 @@ def create_user(
 
     Args:
         auth: The client's own auth object (scope `client_full_access`).
-
         first_name: 50 characters at most.
-
         last_name: 50 characters at most.
-
         email: The user's login; 100 characters at most.
-
         phone: 50 characters at most.
-
         affiliate_id: Cannot be changed later.
-
         is_programmer: Whether the user is one.
-
         is_front_end_developer: Whether the user is one.
-
         is_designer: Whether the user is one.
-
         is_merchant: Whether the user is one.
-
         captcha_code: The header `h-captcha-code`, which the provider requires unless it has exempted you.
-
         on_token: Called with the user's token (scope `user_full_access`), and then with each that replaces it.
 
     Raises:
@@ -252,23 +311,14 @@ def create_store(
 
     Args:
         auth: The auth object of the user that the store is for (scope `user_full_access`).
-
         store_name: 50 characters at most.
-
         store_domain: A subdomain of Foxy's domain, or a full domain together with `use_remote_domain`.
-
         store_url: The address of the shop's website.
-
         store_email: The sender of the store's emails.
-
         postal_code: The store's postal code.
-
         region: The store's region; its two-letter code where there is one.
-
         country: ISO 3166-1 alpha-2.
-
         on_token: Called with the store's token (scope `store_full_access`), and then with each that replaces it.
-
         further: Other fields of the API, such as `locale_code` or `timezone`.
 
     Raises:
@@ -307,10 +357,24 @@ def create_integration(
     return _registration(api, response, on_token, redirect_uri=None)
 
 
-aregister_client = twin(register_client)
-acreate_user = twin(create_user)
-acreate_store = twin(create_store)
-acreate_integration = twin(create_integration)
+@twin(of=register_client)
+def aregister_client() -> None:
+    """Async version of `register_client`, on asyncio or trio."""
+
+
+@twin(of=create_user)
+def acreate_user() -> None:
+    """Async version of `create_user`, on asyncio or trio."""
+
+
+@twin(of=create_store)
+def acreate_store() -> None:
+    """Async version of `create_store`, on asyncio or trio."""
+
+
+@twin(of=create_integration)
+def acreate_integration() -> None:
+    """Async version of `create_integration`, on asyncio or trio."""
 
 
 def _fields(function: Callable[..., object], arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -338,7 +402,8 @@ def _registration(
     try:
         client_id, client_secret = _credentials(response.fields)
     except (TypeError, ValueError):
-        deliver_token(response.token, on_token, timeout=api.timeout)  # what follows may fail
+        # What follows may fail.
+        deliver_token(response.token, on_token, timeout=api.timeout, environment=api.environment.api)
         client_id, client_secret = _find_credentials(api, response)
     client = OAuthClient(
         client_id,
@@ -389,7 +454,7 @@ class _Api:
 
     environment: Environment
     api_version: str
-    http: object | None = field(repr=False)
+    http: HttpClient | None = field(repr=False)
     timeout: float
     auth: FoxyAuth | None = None
 
@@ -414,7 +479,7 @@ class _Api:
     ) -> _CreateResponse:
         """POST *fields* to the address to which *relations* lead from the API home."""
         url = self._linked(self.get(*relations[:-1]), relations[-1])
-        asked_at = time.time()
+        asked_at = now()
         response = self._send(url, {name: value for name, value in fields.items() if value is not None}, headers)
         created = self._read(response)
         location = response.headers.get("location")
@@ -425,7 +490,7 @@ class _Api:
             place = clean(address or "it", self._secrets(None))
             message = f"the API created {place}, but its response has no token to use; look in Foxy's admin"
             raise RegistrationError(message, status=CREATED) from None
-        return _CreateResponse(created, token, address)
+        return _CreateResponse(created, replace(token, api=self.environment.api), address)
 
     def _linked(self, resource: Mapping[str, Any], relation: str) -> str:
         url = link(resource, relation, base=self.environment.api)

@@ -21,25 +21,32 @@ Derive the class from:
 
 A test calls `make_store` several times, with one key or several. Each call stands for another part of a program that
 keeps its tokens in the same place, which must be empty when the test starts.
+
+`FoxyClock` moves the time of auth objects and emulators, in tests of programs that use this package.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import reprlib
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from itertools import cycle
-from typing import Any
+from typing import Any, NoReturn, Self
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError:
+    raise ModuleNotFoundError("foxy_auth.testing needs pytest: pip install pytest", name="pytest") from None
 
-from foxy_auth.stores import TokenStore
+from foxy_auth._time import monotonic, told_by
 from foxy_auth.token import Token
 
 MakeStore = Callable[[str], Any]
@@ -47,6 +54,7 @@ MakeStore = Callable[[str], Any]
 DEADLINE = 10.0  # seconds that something may take that must happen
 CONTENTION = 0.25  # seconds in which one thread saves and another would load something incomplete
 SHORT = 0.2  # seconds to wait for a lock that another holds
+SLACK = 2.0  # seconds by which such a wait may be longer
 
 TOKEN = Token(
     "made-up-access-token",
@@ -85,17 +93,18 @@ class StoreContract:
 
     def test_protocol(self, store: Any) -> None:
         """A store has the methods of `TokenStore`."""
-        assert isinstance(store, TokenStore)
+        for name in ("load", "save", "delete", "lock"):
+            _expect(callable(getattr(store, name, None)), f"{_kind(store)} has no method {name}; see TokenStore")
 
     def test_empty(self, store: Any) -> None:
         """Before anything was saved, `load` returns None."""
-        assert store.load() is None
+        _expect_nothing(store, "before anything was saved, in a place that is empty when the test starts")
 
     def test_all_fields(self, store: Any) -> None:
         """A token is loaded as it was saved, with all its fields."""
         store.save(TOKEN)
 
-        assert store.load() == TOKEN
+        _expect_token(store, TOKEN)
 
     @pytest.mark.parametrize("absent", ["refresh_token", "expires_at", "obtained_at"])
     def test_absent_fields(self, store: Any, absent: str) -> None:
@@ -104,25 +113,25 @@ class StoreContract:
         store.save(TOKEN)
         store.save(token)
 
-        assert store.load() == token
+        _expect_token(store, token)
 
     def test_special_characters(self, store: Any) -> None:
         """Any characters that a provider may use are preserved, and so is a long token."""
         token = replace(TOKEN, access_token="!~\"'\\%{}[]<>&;|`$" * 20, refresh_token="snö \U0001f98a '\"\\\n\t%s")
         store.save(token)
 
-        assert store.load() == token
+        _expect_token(store, token)
 
     def test_keys_are_independent(self, make_store: MakeStore) -> None:
         """The token and the lock of one key have nothing to do with those of another."""
         keys = ["one", "One", "one.1", "other"]
         for key in keys:
-            with make_store(key).lock(SHORT):
+            with _locked(make_store(key)):
                 make_store(key).save(replace(TOKEN, access_token=f"made-up-{key}"))
-
-        assert [make_store(key).load().access_token for key in keys] == [f"made-up-{key}" for key in keys]
-        with make_store("one").lock(SHORT), make_store("other").lock(SHORT):
-            pass
+        for key in keys:
+            _expect_token(make_store(key), replace(TOKEN, access_token=f"made-up-{key}"), f"of the key {key!r}")
+        with _locked(make_store("one")):
+            _expect(_can_lock(make_store("other")), "while the lock of one key is held, that of another must be free")
 
     def test_saved_tokens_are_seen_at_once(self, make_store: MakeStore) -> None:
         """What one object saves, another one with the same key loads at once, in both directions and every time."""
@@ -130,7 +139,7 @@ class StoreContract:
         for number, (writer, reader) in enumerate([(one, other), (other, one)] * 2):
             token = replace(TOKEN, access_token=f"made-up-{number}")
             writer.save(token)
-            assert reader.load() == token
+            _expect_token(reader, token, "that another object with the same key has saved")
 
     def test_save_is_atomic(self, make_store: MakeStore) -> None:
         """While one thread saves, another loads the former token or the new one, never a part, nothing or an error."""
@@ -144,46 +153,90 @@ class StoreContract:
                 if stop.is_set():
                     return
 
-        def load() -> Token | None:
-            loaded: Token | None = tokens[0]
+        def load() -> object:
+            loaded: object = tokens[0]
             try:
                 while loaded in tokens and time.monotonic() < end:
                     loaded = make_store("one").load()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is what this test looks for
+                return error
             finally:
                 stop.set()
             return loaded
 
-        assert _run_in_threads(save, load)[1] in tokens
+        seen = _run_in_threads(save, load)[1]
+        _expect(
+            seen in tokens,
+            f"while another thread saves, load() must return the former token or the new one, not {_shown(seen)}; "
+            "replace the record in one step",
+        )
+
+    # --- delete ------------------------------------------------------------------------------------------------------
+
+    def test_delete(self, make_store: MakeStore) -> None:
+        """Once the token is removed, every object loads None; removing it again does nothing, and saving works."""
+        store, other = make_store("one"), make_store("one")
+        store.save(TOKEN)
+        other.delete()
+        for one in (store, other, make_store("one")):
+            _expect_nothing(one, "after delete()")
+        store.delete()
+        newer = Token("made-up-newer")
+        other.save(newer)
+
+        _expect_token(store, newer, "that was saved after delete()")
+
+    def test_delete_is_independent(self, make_store: MakeStore) -> None:
+        """Removing the token of one key leaves that of another, even where one name contains the other."""
+        other = replace(TOKEN, access_token="made-up-one.1")
+        make_store("one").save(TOKEN)
+        make_store("one.1").save(other)
+        make_store("one").delete()
+        _expect_token(make_store("one.1"), other, "of another key than the one that was deleted")
+        make_store("one.1").delete()
+
+        _expect_nothing(make_store("one.1"), "after delete()")
+
+    def test_delete_with_the_lock(self, make_store: MakeStore) -> None:
+        """The holder of the lock can remove the token and save another one, and the lock works afterwards."""
+        store = make_store("one")
+        store.save(TOKEN)
+        with _locked(store):
+            store.delete()
+            _expect_nothing(store, "after delete() by the holder of the lock")
+            store.save(TOKEN)
+            store.delete()
+        with _locked(store):
+            _expect_nothing(make_store("one"), "after delete() by the holder of the lock")
 
     # --- the lock ----------------------------------------------------------------------------------------------------
 
     def test_load_and_save_with_the_lock(self, make_store: MakeStore) -> None:
         """The holder of the lock can load and save, and others see what was saved when the lock is released."""
         store = make_store("one")
-        with store.lock(SHORT):
-            assert store.load() is None
+        with _locked(store):
+            _expect_nothing(store, "before anything was saved")
             store.save(TOKEN)
-            assert store.load() == TOKEN
+            _expect_token(store, TOKEN, "that the holder of the lock has saved")
 
-        assert make_store("one").load() == TOKEN
+        _expect_token(make_store("one"), TOKEN, "that the holder of the lock has saved, once it is released")
 
     def test_the_lock_is_released_after_an_error(self, store: Any) -> None:
         """The lock is released when its context ends, also by an error, which is not swallowed."""
-        with pytest.raises(ZeroDivisionError), store.lock(SHORT):
-            raise ZeroDivisionError
+        with suppress(ZeroDivisionError):
+            with _locked(store):
+                raise ZeroDivisionError
+            _fail("the context of lock() must not swallow an error that is raised within it")
         for _ in range(3):
-            with store.lock(SHORT):
-                pass
+            _expect(_can_lock(store), "the lock must be free again after an error within it; release it in `finally`")
 
     def test_timeout_of_the_lock(self, make_store: MakeStore) -> None:
         """Waiting for a lock that another holds ends with a `TimeoutError` when it should; loading is possible."""
         make_store("one").save(TOKEN)
-        with make_store("one").lock(SHORT):
-            started = time.monotonic()
-            acquired, loaded = _run_in_threads(lambda: _can_lock(make_store("one")), lambda: make_store("one").load())
-
-        assert (acquired, loaded) == (False, TOKEN)
-        assert time.monotonic() - started < SHORT + 2.0
+        with _locked(make_store("one")):
+            _expect(not _can_lock(make_store("one")), "lock() must exclude others, and two held it at the same time")
+            [loaded] = _run_in_threads(make_store("one").load)
+            _expect(loaded == TOKEN, "load() must work without the lock, while somebody else holds it")
 
     def test_threads_exclude_each_other(self, make_store: MakeStore) -> None:
         """Only one of several threads holds the lock at a time, whether they use the same object or not."""
@@ -193,7 +246,7 @@ class StoreContract:
 
         def hold(store: Any) -> None:
             for _ in range(3):
-                with store.lock(DEADLINE):
+                with _locked(store, DEADLINE):
                     holders.append(1)
                     time.sleep(0.005)
                     counts.append(len(holders))
@@ -201,21 +254,25 @@ class StoreContract:
 
         _run_in_threads(*[lambda: hold(shared)] * 2, *[lambda: hold(make_store("one"))] * 2)
 
-        assert counts == [1] * 12
+        _expect(max(counts) == 1, f"lock() must exclude other threads, and {max(counts)} held it at the same time")
 
     def test_a_waiting_thread_gets_the_lock(self, make_store: MakeStore) -> None:
         """A thread that waits for the lock gets it soon after it is released."""
 
         def wait() -> float:
-            with make_store("one").lock(DEADLINE):
+            with _locked(make_store("one"), DEADLINE):
                 return time.monotonic()
 
-        with make_store("one").lock(SHORT):
+        with _locked(make_store("one")):
             acquired_at = _start(wait)
             time.sleep(SHORT)
             released_at = time.monotonic()
+        waited = _result(acquired_at) - released_at
 
-        assert released_at <= acquired_at.result(DEADLINE) < released_at + 1.0
+        _expect(waited >= 0, "lock() must exclude other threads, and one acquired it that should have waited")
+        _expect(
+            waited < 1.0, f"who waits in lock() must acquire it soon after its release; it took {waited:.1f} seconds"
+        )
 
 
 class SharedStoreContract(StoreContract):
@@ -226,35 +283,40 @@ class SharedStoreContract(StoreContract):
         freed_within: Seconds after which the lock of a process that was killed is free: the lease, if there is one.
     """
 
-    freed_within = 1.0
+    freed_within: float = 1.0
 
     def test_pickle(self, store: Any) -> None:
         """A pickle is the same store, also one that was made while the lock was held."""
-        with store.lock(SHORT):
-            again = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own
+        with _locked(store):
+            again = pickle.loads(_pickled(store))  # noqa: S301 - our own
             store.save(TOKEN)
 
-        assert again.load() == TOKEN
+        _expect_token(again, TOKEN, "that was saved by the store that it is a pickle of")
 
     def test_processes_exclude_each_other(self, store: Any) -> None:
         """Another process excludes us until it releases the lock, or is killed; the stored token survives that."""
         store.save(TOKEN)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        program = [sys.executable, "-c", _HOLDER]
-        with subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
+        program, pipe = [sys.executable, "-c", _HOLDER], subprocess.PIPE
+        with subprocess.Popen(program, env=environment, stdin=pipe, stdout=pipe, stderr=pipe) as process:  # noqa: S603 - our own
             try:
-                assert _tell(process, pickle.dumps(store)) == "locked"
-                assert not _can_lock(store)
-                assert _tell(process, b"\n") == "released"
-                assert _can_lock(store)
-                assert _tell(process, b"\n") == "locked"
+                _tell(process, _pickled(store), "locked")
+                _expect(not _can_lock(store), "lock() must exclude other processes; two held it at the same time")
+                _tell(process, b"\n", "released")
+                _expect(_can_lock(store), "the lock must be free when another process has released it")
+                _tell(process, b"\n", "locked")
             finally:
                 process.kill()
         killed_at = time.monotonic()
-        with store.lock(self.freed_within + DEADLINE):
-            assert time.monotonic() < killed_at + self.freed_within + 1.0
+        with _locked(store, self.freed_within + DEADLINE):
+            waited = time.monotonic() - killed_at
+        _expect(
+            waited < self.freed_within + 1.0,
+            f"the lock of a process that was killed must be free within {self.freed_within:g} seconds (freed_within); "
+            f"it took {waited:.1f}",
+        )
 
-        assert store.load() == TOKEN
+        _expect_token(store, TOKEN, "that was saved before a holder of the lock was killed")
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
@@ -265,7 +327,7 @@ class SharedStoreContract(StoreContract):
         held, release = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with store.lock(DEADLINE):
+            with _locked(store, DEADLINE):
                 held.set()
                 release.wait(DEADLINE)
 
@@ -274,9 +336,15 @@ class SharedStoreContract(StoreContract):
         forked = in_fork(lambda: (_can_lock(store), store.load() == TOKEN))
         here = _can_lock(make_store("one"))
         release.set()
-        holder.result(DEADLINE)
+        _result(holder)
 
-        assert (forked, here, _can_lock(store)) == ((0, "(False, True)"), False, True)
+        _expect(
+            forked == (0, "(False, True)"),
+            "a child that is forked while a thread holds the lock must be able to load, and must not have the lock; it "
+            f"answered {forked[1]}",
+        )
+        _expect(not here, "a fork must not release the lock that a thread holds")
+        _expect(_can_lock(store), "the lock must be free when its holder has released it, also after a fork")
 
 
 class RecordContract(StoreContract):
@@ -306,11 +374,11 @@ class RecordContract(StoreContract):
         newer = replace(TOKEN, access_token="made-up-newer")
         store.save(TOKEN)
         write_record("one", read_record("one").replace("{", '{"note": "keep me", ', 1))
-        loaded = store.load()
+        _expect_token(store, TOKEN, "of a record with a field that is unknown")
         store.save(newer)
 
-        assert "keep me" in read_record("one")
-        assert (loaded, store.load()) == (TOKEN, newer)
+        _expect("keep me" in read_record("one"), "save() must preserve fields of the record that it does not know")
+        _expect_token(store, newer, "that replaced a record with a field that is unknown")
 
     @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '"text"', '{"version": 1}', "\x01"])
     def test_damaged_records(self, store: Any, read_record: Any, write_record: Any, damage: str) -> None:
@@ -318,19 +386,132 @@ class RecordContract(StoreContract):
         store.save(TOKEN)
         damaged = damage or read_record("one")[:50]
         write_record("one", damaged)
-        with pytest.raises(self.errors):
-            store.load()
+        self._expect_error(store, damaged)
 
-        assert read_record("one") == damaged
+        _expect(read_record("one") == damaged, "load() must leave a damaged record as it is: it may be repaired")
         store.save(TOKEN)
-        assert store.load() == TOKEN
+        _expect_token(store, TOKEN, "that replaced a damaged record")
 
     def test_invalid_expiry(self, store: Any, write_record: Any) -> None:
         """An expiry that is not a number of seconds makes a record damaged, not a token that never expires."""
         for value in ("1e999", "-1e999", "NaN", "9" * 400, "true", '"soon"', "[]", "{}"):
-            write_record("one", f'{{"version": 1, "access_token": "made-up", "expires_at": {value}}}')
-            with pytest.raises(self.errors):
-                store.load()
+            record = f'{{"version": 1, "access_token": "made-up", "expires_at": {value}}}'
+            write_record("one", record)
+            self._expect_error(store, record)
+
+    def _expect_error(self, store: Any, record: str) -> None:
+        __tracebackhide__ = True
+        with suppress(self.errors):
+            loaded = store.load()
+            _fail(
+                f"load() of the damaged record {reprlib.repr(record)} must raise {self.errors.__name__}, and returned "
+                f"{_shown(loaded)}"
+            )
+
+
+# --- sentences about failures ----------------------------------------------------------------------------------------
+
+
+def _expect(is_so: bool, otherwise: str) -> None:  # noqa: FBT001 - a condition, as that of `assert`
+    __tracebackhide__ = True
+    if not is_so:
+        _fail(otherwise)
+
+
+def _fail(sentence: str) -> NoReturn:
+    __tracebackhide__ = True
+    raise AssertionError(sentence)
+
+
+def _expect_nothing(store: Any, when: str) -> None:
+    """Expect that *store* loads None."""
+    __tracebackhide__ = True
+    loaded = store.load()
+    _expect(loaded is None, f"load() must return None {when}, and returned {_shown(loaded)}")
+
+
+def _expect_token(store: Any, expected: Token, which: str = "that was saved") -> None:
+    """Expect that *store* loads a token; otherwise name the fields that differ, of tokens that are all made up."""
+    __tracebackhide__ = True
+    loaded: object = store.load()
+    _expect(isinstance(loaded, Token), f"load() must return the token {which}, and returned {_shown(loaded)}")
+    if loaded != expected and isinstance(loaded, Token):
+        found = loaded.to_dict()
+        wrong = [
+            f"{name} is {reprlib.repr(found[name])} instead of {reprlib.repr(value)}"
+            for name, value in expected.to_dict().items()
+            if found[name] != value
+        ]
+        _fail(f"load() must return the token {which}, with all its fields: {', '.join(wrong)}")
+
+
+def _shown(thing: object) -> str:
+    """Describe what a store returned or raised."""
+    if isinstance(thing, Exception):
+        return f"raise {type(thing).__name__}: {thing}"
+    return (
+        f"a Token with the access token {reprlib.repr(thing.access_token)}" if isinstance(thing, Token) else repr(thing)
+    )
+
+
+def _kind(store: object) -> str:
+    return type(store).__name__
+
+
+@contextmanager
+def _locked(store: Any, timeout: float = SHORT) -> Generator[None]:
+    """Hold the lock of *store*, if it has one."""
+    __tracebackhide__ = True
+    _expect(callable(getattr(store, "lock", None)), f"{_kind(store)} has no method lock; see TokenStore")
+    context = store.lock(timeout)
+    _expect(
+        all(hasattr(context, name) for name in ("__enter__", "__exit__")),
+        f"{_kind(store)}.lock() must return a context that holds the lock, as a function with @contextmanager and one "
+        f"`yield` does, and returned {_kind(context)}",
+    )
+    with context:
+        yield
+
+
+def _can_lock(store: Any) -> bool:
+    """Tell whether another thread can acquire the lock of *store*."""
+    __tracebackhide__ = True
+
+    def lock() -> None:
+        with _locked(store):
+            pass
+
+    locked = _start(lock)
+    in_time = wait([locked], SHORT + SLACK).done
+    _expect(bool(in_time), f"lock({SHORT}) must raise TimeoutError after {SHORT} seconds, and waits for longer")
+    with suppress(TimeoutError):
+        locked.result()
+        return True
+    return False
+
+
+def _pickled(store: Any) -> bytes:
+    __tracebackhide__ = True
+    try:
+        return pickle.dumps(store)
+    except Exception as error:  # noqa: BLE001 - pickling raises what it likes
+        failure = f"a store that processes share must be one that can be pickled: {type(error).__name__}: {error}"
+    _fail(failure)
+
+
+def _tell(process: Any, data: bytes, expected: str) -> None:
+    """Send *data* to the holder of a lock, and expect what it says."""
+    __tracebackhide__ = True
+    with suppress(BrokenPipeError):
+        process.stdin.write(data)
+        process.stdin.flush()
+    if (answer := str(process.stdout.readline(), "ascii").strip()) != expected:
+        process.kill()
+        reason = str(process.stderr.read(), "utf-8", "replace").strip().rpartition("\n")[2] or answer
+        _fail(f"another process that unpickles the store must be able to lock and to release it: {reason}")
+
+
+# --- threads and processes -------------------------------------------------------------------------------------------
 
 
 def in_fork(work: Callable[[], object]) -> tuple[int, str]:
@@ -350,25 +531,16 @@ def in_fork(work: Callable[[], object]) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
 
 
-def _tell(process: Any, data: bytes) -> str:
-    """Send *data* to the holder of a lock; return what it says."""
-    process.stdin.write(data)
-    process.stdin.flush()
-    return str(process.stdout.readline(), "ascii").strip()
-
-
-def _can_lock(store: Any) -> bool:
-    """Tell whether the lock of *store* can be acquired."""
-    try:
-        with store.lock(SHORT):
-            return True
-    except TimeoutError:
-        return False
-
-
 def _run_in_threads(*works: Callable[[], Any]) -> list[Any]:
     """Call all *works* at once, each in a thread; return what they return, or raise what one of them raises."""
-    return [future.result(DEADLINE) for future in [_start(work) for work in works]]
+    __tracebackhide__ = True
+    return [_result(future) for future in [_start(work) for work in works]]
+
+
+def _result(future: Future[Any]) -> Any:
+    __tracebackhide__ = True
+    _expect(bool(wait([future], DEADLINE).done), f"the store must answer within {DEADLINE:g} seconds, and hangs")
+    return future.result()
 
 
 def _start(work: Callable[[], Any]) -> Future[Any]:
@@ -383,3 +555,64 @@ def _start(work: Callable[[], Any]) -> Future[Any]:
 
     threading.Thread(target=run, daemon=True).start()
     return future
+
+
+class FoxyClock:
+    """
+    A clock that a test moves, for all auth objects and emulators of this process at once; a context manager.
+
+    It begins at the present time and stands still. The pause before a token request is repeated takes no real time: it
+    moves the clock. Other clocks, such as `time.time`, stay as they are, and so do the deadlines of waits.
+    With pytest, use the fixture `foxy_clock`.
+    """
+
+    def __init__(self) -> None:
+        self._now = time.time()
+        self._moved = 0.0
+        self._started = monotonic()
+        self._lock = threading.Lock()
+        self._leaving = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._leaving.enter_context(told_by(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving.close()
+
+    def __repr__(self) -> str:
+        return f"<FoxyClock moved by {self._moved:g} s>"
+
+    @property
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._now + self._moved
+
+    def advance(self, seconds: float) -> None:
+        """
+        Let so many *seconds* pass: tokens and codes expire, and a failed save or delivery that is due is tried again.
+
+        Raises:
+            ValueError: *seconds* is negative.
+        """
+        from foxy_auth._engine.delivery import deliver_due
+
+        if not seconds >= 0:
+            raise ValueError("advance takes the seconds that pass, zero or more")
+        self.sleep(seconds)
+        deliver_due()
+
+    # What stands in for the module `time`.
+
+    def time(self) -> float:
+        """Return seconds since the epoch, as `time.time` does."""
+        return self.now
+
+    def monotonic(self) -> float:
+        """Return seconds since some instant, as `time.monotonic` does."""
+        return self._started + self._moved
+
+    def sleep(self, seconds: float) -> None:
+        """Move the clock instead of waiting."""
+        with self._lock:
+            self._moved += seconds

@@ -884,10 +884,10 @@ def test_every_flow_with_one_library_alone(foxy: Emulator, library: str) -> None
     ("options", "message"),
     [
         pytest.param({"client_id": None}, "client_id takes text", id="no id"),
-        pytest.param({"client_id": ""}, "client_id must be", id="blank id"),
+        pytest.param({"client_id": ""}, "client_id is empty", id="blank id"),
         pytest.param({"client_id": "a:b"}, "colon", id="colon in the id"),
         pytest.param({"client_secret": b"x"}, "client_secret takes text", id="secret in bytes"),
-        pytest.param({"client_secret": "x\n"}, "client_secret must be", id="newline behind the secret"),
+        pytest.param({"client_secret": "x\n"}, "client_secret ends with a newline", id="newline behind the secret"),
         pytest.param({"redirect_uri": 7}, "redirect_uri takes", id="redirect URI"),
         pytest.param({"redirect_uri": ""}, "exactly as registered", id="blank redirect URI"),
         pytest.param({"redirect_uri": "/oauth"}, "exactly as registered", id="relative redirect URI"),

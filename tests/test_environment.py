@@ -142,6 +142,30 @@ def test_ordinary_addresses_are_known_without_parsing(environment: Environment, 
     assert {(url.scheme, url.netloc) for url in urls} == environment.netlocs
 
 
+@pytest.mark.parametrize(
+    ("environment", "shown"),
+    [
+        (PRODUCTION, "PRODUCTION"),
+        (FOXY_IO, "FOXY_IO"),
+        (SANDBOX, "SANDBOX"),
+        (SANDBOX.replace(), "SANDBOX"),
+        (Environment(api="http://127.0.0.1:8000"), "Environment(api='http://127.0.0.1:8000')"),
+        (
+            SANDBOX.replace(api="https://a.example/v2", origins=["https://b.example:8443"], issuer="https://c.example"),
+            (
+                "Environment(api='https://a.example/v2', token_endpoint='https://api-sandbox.foxycart.com/token', "
+                "authorization_endpoint='https://my-sandbox.foxycart.com/authorize', issuer='https://c.example', "
+                "origins=['https://b.example:8443'])"
+            ),
+        ),
+    ],
+)
+def test_an_environment_is_shown_as_it_is_written(environment: Environment, shown: str) -> None:
+    """The provider's environments go by their names, so that signatures can be read; others show how they are made."""
+    assert repr(environment) == shown
+    assert eval(shown) == environment  # noqa: S307 - our own text
+
+
 # What addresses are made of, and what parsers stumble over.
 PIECES = (  # noqa: SIM905 - a list would take a screen
     "api.foxycart.com api.foxy.io evil.example user 443 8080 [::1]:8080 127.0.0.1:8080 127.1 ::1 @ : / // ? # [ ] . ; "

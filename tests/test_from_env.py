@@ -1,4 +1,4 @@
-"""`FoxyAuth.from_env`: a grant from the environment variables of the provider's own SDK."""
+"""`from_env`: a grant, or an OAuth client, from the environment variables of the provider's own SDK."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from foxy_auth import FOXY_IO, PRODUCTION, FoxyAuth, Token
+from foxy_auth import FOXY_IO, PRODUCTION, FoxyAuth, OAuthClient, Token
 from foxy_auth.stores import MemoryStore
 
 if TYPE_CHECKING:
@@ -92,3 +92,19 @@ def test_a_wrong_variable_is_named(wrong: Mapping[str, str], message: str) -> No
 def test_the_url_selects_an_environment(url: str, environment: Any) -> None:
     """The URL of one of the provider's API homes selects its environment; the default is PRODUCTION."""
     assert FoxyAuth.from_env({**GOOD, "FOXY_API_URL": url}).environment == environment
+
+
+def test_a_client_needs_no_grant(foxy: Emulator) -> None:
+    """An OAuth client is taken from the same variables, but for the refresh token's; arguments count before them."""
+    variables = variables_of(foxy, None)
+    client = OAuthClient.from_env(variables, redirect_uri=foxy.redirect_uri)
+
+    assert (client.client_id, client.environment.api, client.redirect_uri) == (
+        foxy.client_id,
+        foxy.url,
+        foxy.redirect_uri,
+    )
+    assert client.client_credentials().scopes == {"client_full_access"}
+    assert OAuthClient.from_env(variables, environment=FOXY_IO).environment == FOXY_IO
+    with pytest.raises(ValueError, match="FOXY_API_CLIENT_SECRET"):
+        OAuthClient.from_env({"FOXY_API_CLIENT_ID": "made-up"})

@@ -428,7 +428,7 @@ def test_a_token_of_another_type_is_refused(token_type: object) -> None:
     [
         (503, {}, "the token endpoint is unavailable (503): no explanation; try later"),
         (503, {"error_description": "Busy."}, "the token endpoint is unavailable (503): Busy.; try later"),
-        (400, {"error": "invalid_scope"}, "the token endpoint refuses (invalid_scope); check the client id, "),
+        (400, {"error": "invalid_scope"}, "the token endpoint refuses (invalid_scope); ask for a scope that "),
         (400, {"error": "x", "error_description": "y"}, "the token endpoint refuses (x: y); check the client id, "),
         (200, {}, "the token endpoint gave no usable response (200): no token in the response; check its address, "),
         (299, {}, "the token endpoint gave no usable response (299): no token in the response; check its address, "),

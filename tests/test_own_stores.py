@@ -1,17 +1,22 @@
-"""The stores in the README fulfil the contract, and the contract finds faulty stores."""
+"""The stores in the manual fulfil the contract, and the contract finds faulty stores."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
+from support.manual import MANUAL, blocks_of
 from support.sources import auth_for, expired
 
 from foxy_auth.testing import SharedStoreContract, StoreContract
@@ -25,8 +30,8 @@ if TYPE_CHECKING:
     from foxy_auth.emulator import Emulator
     from foxy_auth.testing import MakeStore
 
-README = Path(__file__).parents[1] / "README.md"
-# The app that has the README's models.
+PAGE = MANUAL / "how-to/write-a-store.md"
+# The app that has the manual's models.
 APP = """
 import django
 from django.conf import settings
@@ -38,32 +43,43 @@ database["ENGINE"] = "django.db.backends.postgresql"
 settings.INSTALLED_APPS, settings.DATABASES, settings.USE_TZ = ["foxy_shop"], {{"default": database}}, True
 django.setup()
 """
-# A store that a reader of the README may have written.
+# Stores that a reader of the manual may have written.
 MY_STORE = """
 from foxy_auth.stores import FileStore
 
 def MyStore(folder, key):
     return FileStore(folder / "tokens.json").for_key(key)
 """
+MY_WRONG_STORE = """
+from foxy_auth.stores import FileStore
+
+class Keeping(FileStore):
+    def delete(self):
+        pass
+
+def MyStore(folder, key):
+    return Keeping(folder / f"{key}.json")
+"""
 
 
-def recipe(name: str) -> str:
-    """Return the README's code block *name*."""
-    found = re.search(
-        rf"^<!-- store: {name} -->\n```py\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    )
-    assert found, f"README.md has no code block {name}"
-    return found[1]
+def recipe(contents: str) -> str:
+    """Return the code block of the page that has *contents* in it."""
+    [found] = [
+        block.code
+        for block in blocks_of(PAGE.read_text("utf-8"))
+        if block.language == "python" and contents in block.code
+    ]
+    return found
 
 
 class TestDictStore(StoreContract):
-    """The README's store in a dict."""
+    """The manual's store in a dict."""
 
     @pytest.fixture
     def make_store(self) -> MakeStore:
         """Run the code block."""
         names: dict[str, Any] = {}
-        exec(recipe("dict"), names)  # noqa: S102 - our own README
+        exec(recipe("class DictStore"), names)  # noqa: S102 - our own page
         tokens: dict[str, Any] = {}
         return lambda key: names["DictStore"](tokens, key)
 
@@ -125,13 +141,159 @@ def test_faulty_stores(tmp_path: Path, faulty: type[Overwriting], test: Any) -> 
         test(StoreContract(), lambda key: faulty(tmp_path / key))
 
 
+class Right:
+    """A store without a fault; the others have one each."""
+
+    tokens: ClassVar[dict[str, Token]] = {}
+    locks: ClassVar[dict[str, threading.Lock]] = {}
+
+    def __init__(self, key: str) -> None:
+        """Keep the token under *key*, in a place of this class's own."""
+        self.key = f"{type(self).__name__} {key}"
+
+    def load(self) -> Token | None:
+        """Return the token."""
+        return self.tokens.get(self.key)
+
+    def save(self, token: Token) -> None:
+        """Replace the token."""
+        self.tokens[self.key] = token
+
+    def delete(self) -> None:
+        """Remove the token."""
+        self.tokens.pop(self.key, None)
+
+    @contextmanager
+    def lock(self, timeout: float) -> Iterator[Any]:
+        """Exclude the others."""
+        if not self.locks.setdefault(self.key, threading.Lock()).acquire(timeout=timeout):
+            raise TimeoutError
+        try:
+            yield
+        finally:
+            self.locks[self.key].release()
+
+
+class Forgetful(Right):
+    """Forgets a field."""
+
+    def save(self, token: Token) -> None:
+        """Save half of it."""
+        super().save(replace(token, refresh_token=None))
+
+
+class Open(Right):
+    """Has a lock that excludes nobody."""
+
+    def lock(self, timeout: float) -> Any:
+        """Do nothing."""
+        return nullcontext()
+
+
+class Plain(Right):
+    """Has a lock that is no context."""
+
+    def lock(self, timeout: float) -> Any:
+        """Lock for ever."""
+        self.locks.setdefault(self.key, threading.Lock()).acquire(timeout=timeout)
+
+
+class Undecorated(Right):
+    """Has a lock that lacks its decorator."""
+
+    def lock(self, timeout: float) -> Any:
+        """Yield, which makes a generator of it."""
+        yield
+
+
+class Lockless(Right):
+    """Has no lock."""
+
+    lock: Any = None
+
+
+class Stuck(Right):
+    """Has a lock that stays locked after an error."""
+
+    @contextmanager
+    def lock(self, timeout: float) -> Iterator[Any]:
+        """Release it only if all goes well."""
+        if not self.locks.setdefault(self.key, threading.Lock()).acquire(timeout=timeout):
+            raise TimeoutError
+        yield
+        self.locks[self.key].release()
+
+
+class Patient(Right):
+    """Has a lock that waits as long as it takes."""
+
+    @contextmanager
+    def lock(self, timeout: float) -> Iterator[Any]:
+        """Ignore the timeout."""
+        with super().lock(100.0):
+            yield
+
+
+class Keeping(Right):
+    """Deletes nothing."""
+
+    def delete(self) -> None:
+        """Do nothing."""
+
+
+# What the contract says about each.
+SENTENCES: dict[tuple[type[Right], str], str] = {
+    (
+        Forgetful,
+        "test_all_fields",
+    ): "load() must return the token that was saved, with all its fields: refresh_token is "
+    "None instead of 'made-up-refresh-token'",
+    (Open, "test_timeout_of_the_lock"): "lock() must exclude others, and two held it at the same time",
+    (Open, "test_threads_exclude_each_other"): "lock() must exclude other threads, and 4 held it at the same time",
+    (
+        Plain,
+        "test_load_and_save_with_the_lock",
+    ): "Plain.lock() must return a context that holds the lock, as a function "
+    "with @contextmanager and one `yield` does, and returned NoneType",
+    (Undecorated, "test_keys_are_independent"): "Undecorated.lock() must return a context that holds the lock, as a "
+    "function with @contextmanager and one `yield` does, and returned generator",
+    (Lockless, "test_protocol"): "Lockless has no method lock; see TokenStore",
+    (Lockless, "test_a_waiting_thread_gets_the_lock"): "Lockless has no method lock; see TokenStore",
+    (
+        Stuck,
+        "test_the_lock_is_released_after_an_error",
+    ): "the lock must be free again after an error within it; release it in `finally`",
+    (Patient, "test_timeout_of_the_lock"): "lock(0.2) must raise TimeoutError after 0.2 seconds, and waits for longer",
+    (Keeping, "test_delete"): "load() must return None after delete(), and returned a Token with the access token "
+    "'made-up-access-token'",
+}
+
+
+@pytest.mark.parametrize(("wrong", "test"), SENTENCES)
+def test_what_the_contract_says(monkeypatch: pytest.MonkeyPatch, wrong: type[Right], test: str) -> None:
+    """R24: The contract says in a sentence what a store must do, and what a wrong one did instead."""
+    monkeypatch.setattr("foxy_auth.testing.SLACK", 0.1)
+    monkeypatch.setattr(Right, "tokens", {})
+    monkeypatch.setattr(Right, "locks", {})
+    contract = getattr(StoreContract(), test)
+
+    def argument(kind: type[Right]) -> Any:
+        return kind if "make_store" in inspect.signature(contract).parameters else kind("one")
+
+    contract(argument(Right))
+    with pytest.raises(AssertionError) as caught:
+        contract(argument(wrong))
+
+    assert str(caught.value).partition("\n")[0] == SENTENCES[wrong, test]
+
+
 @pytest.fixture(scope="module")
 def models(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Make an app with the README's models, and its table."""
+    """Make an app with the manual's models, and its table."""
     folder = tmp_path_factory.mktemp("django")
     (folder / "foxy_shop").mkdir()
     (folder / "foxy_shop" / "__init__.py").write_text(APP.format(port=postgres_server.port))
-    (folder / "foxy_shop" / "models.py").write_text(recipe("Django"))
+    (folder / "foxy_shop" / "models.py").write_text(recipe("class DjangoStore"))
     sys.path.insert(0, str(folder))
     try:
         models = importlib.import_module("foxy_shop.models")
@@ -145,7 +307,7 @@ def models(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 class TestDjangoStore(SharedStoreContract):
-    """The README's store in a Django model."""
+    """The manual's store in a Django model."""
 
     @pytest.fixture
     def make_store(self, models: Any) -> Iterator[MakeStore]:
@@ -163,15 +325,30 @@ class TestDjangoStore(SharedStoreContract):
         assert auth.get_token() == store.load()
 
 
-def test_the_contract_in_the_readme(tmp_path: Path) -> None:
-    """The README's test of a reader's own store runs as it is shown."""
-    (tmp_path / "my_store.py").write_text(MY_STORE)
-    (tmp_path / "test_my_store.py").write_text(recipe("contract"))
-    command = [sys.executable, "-m", "pytest", "-q", "test_my_store.py"]
+def run_the_contract(folder: Path, my_store: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the manual's test of a reader's own store as it is shown."""
+    (folder / "my_store.py").write_text(my_store)
+    (folder / "test_my_store.py").write_text(recipe("class TestMyStore"))
+    command = [sys.executable, "-m", "pytest", "-q", "test_my_store.py", *arguments]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # starts sooner
-    ended = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=80
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=80)
+
+
+def test_how_a_failure_is_shown(tmp_path: Path) -> None:
+    """R24: Who runs the contract on a wrong store sees the line of the test, and the sentence below it."""
+    ended = run_the_contract(tmp_path, MY_WRONG_STORE, "-k", "test_delete_is")
+    sentence = "load() must return None after delete(), and returned a Token with the access token 'made-up-one.1'"
+
+    assert ended.returncode == 1
+    assert re.search(
+        rf"^>       _expect_nothing.*\nE       AssertionError: {re.escape(sentence)}$", ended.stdout, re.MULTILINE
     )
+    assert "__tracebackhide__" not in ended.stdout
+
+
+def test_the_contract_in_the_manual(tmp_path: Path) -> None:
+    """The manual's test of a reader's own store runs as it is shown."""
+    ended = run_the_contract(tmp_path, MY_STORE)
 
     assert ended.returncode == 0, ended.stdout
     assert re.search(r"^[0-9]{2} passed", ended.stdout, re.MULTILINE), ended.stdout

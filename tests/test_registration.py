@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from textwrap import dedent
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,7 @@ from foxy_auth import (
     new_client_id,
     register_client,
 )
+from foxy_auth.stores import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -153,6 +156,62 @@ def test_registering_a_client(foxy: Emulator, library: Callable[[], Any]) -> Non
     assert made.token.scopes == {"client_full_access"}
     assert made.token.life == 7200
     assert made.token.refresh_token
+
+
+def test_a_registration_is_kept_as_its_docstring_says(
+    foxy: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R27: only its owner can read the file; what is read from it signs requests, refreshes, and shows no secret."""
+    made = register(foxy)
+    monkeypatch.chdir(tmp_path)
+    example = re.search("```python\n(.*?)```", str(Registration.__doc__), re.DOTALL)
+    assert example
+    exec(dedent(example[1]), {"registration": made})  # noqa: S102 - our own docstring
+    (file,) = tmp_path.iterdir()
+    kept = Registration.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    foxy.revoke_access_tokens()
+
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert follow(foxy, kept.auth, "fx:client")["client_id"] == made.client.client_id
+    assert kept.auth.token != kept.token == made.token
+    assert kept.to_dict() == made.to_dict()
+    assert kept.auth.environment == kept.client.environment == foxy.environment
+    assert not [text for text in (made.client.client_secret, made.token.access_token) if text in repr(kept)]
+
+
+def test_a_kept_registration_leaves_a_newer_token_in_its_store(foxy: Emulator) -> None:
+    """R11: the first token serves only until the store has a record, and never replaces it."""
+    made = register(foxy)
+    store = MemoryStore()
+    store.save(newer := made.auth.refresh())
+    kept = Registration.from_dict(made.to_dict(), store=store)
+
+    assert kept.auth.refresh(made.token) == newer == store.load()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"client_secret": ...}, "needs the field client_secret", id="no secret"),
+        pytest.param({"token": ..., "environment": ...}, "needs the field environment and token", id="two"),
+        pytest.param({"client_secret": 7}, "client_secret takes text, not int", id="secret"),
+        pytest.param({"redirect_uri": "no address"}, "redirect_uri must be", id="redirect URI"),
+        pytest.param({"environment": "https://api.foxycart.com"}, "environment takes a mapping", id="environment"),
+        pytest.param({"environment": {"api": "http://api.foxycart.com"}}, "must be https", id="plain http"),
+        pytest.param({"environment": {"api": "https://a.example", "origins": 7}}, "a collection", id="origins"),
+        pytest.param({"token": "fake-access-token"}, "takes a mapping, not str", id="token"),
+        pytest.param({"url": 7}, "url takes text, not int", id="URL"),
+    ],
+)
+def test_what_is_no_registration(foxy: Emulator, changes: dict[str, Any], message: str) -> None:
+    """R24: a kept registration that was edited wrongly is refused by a sentence that names the field."""
+    kept = {**register(foxy).to_dict(), **changes}
+    fields = {name: value for name, value in kept.items() if value is not ...}
+
+    with pytest.raises((TypeError, ValueError), match=message):
+        Registration.from_dict(fields)
+    with pytest.raises(TypeError, match="from_dict takes a mapping, not list"):
+        Registration.from_dict([fields])  # type: ignore[arg-type]
 
 
 def test_registering_needs_no_token(foxy: Emulator) -> None:
@@ -607,7 +666,7 @@ def test_an_auth_argument_of_another_type(create: Callable[..., Any]) -> None:
     [
         pytest.param({"on_token": 7}, "on_token takes", id="callback"),
         pytest.param({"client_id": "a:b"}, "colon", id="colon in the id"),
-        pytest.param({"client_id": ""}, "client_id must be", id="empty id"),
+        pytest.param({"client_id": ""}, "client_id is empty", id="empty id"),
         pytest.param({"client_id": 7}, "client_id takes text", id="id"),
         pytest.param({"environment": "https://api.foxycart.com"}, "environment takes", id="environment"),
         pytest.param({"timeout": -1}, "timeout takes", id="timeout"),

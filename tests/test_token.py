@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import time
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -35,6 +36,7 @@ REQUESTS_OAUTHLIB = {
     "refresh_token": REFRESH,
     "expires_at": 1_800_007_200.25,
 }
+BARE = {"access_token": ACCESS, "refresh_token": REFRESH, "expires_in": 7200}
 
 instants = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**12), 10**12)
 visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=8, max_size=60)
@@ -81,11 +83,21 @@ def test_the_dict_names_every_field() -> None:
         pytest.param(REQUESTS_OAUTHLIB, 1_800_007_200.25, id="requests-oauthlib"),
         pytest.param({**AUTHLIB, "expires_at": "1800007200"}, 1_800_007_200, id="an instant as text"),
         pytest.param({**AUTHLIB, "expires_at": None}, None, id="no instant"),
+        pytest.param({**AUTHLIB, "expires_at": "2027-01-15T10:00:00Z"}, 1_800_007_200, id="ISO 8601"),
+        pytest.param({**AUTHLIB, "expires_at": "2027-01-15 11:00:00.25+01:00"}, 1_800_007_200.25, id="time zone"),
+        pytest.param({**AUTHLIB, "expires_at": "2027-01-15T10:00:00"}, 1_800_007_200, id="no time zone"),
+        pytest.param({**AUTHLIB, "expires": "2020-01-01T00:00:00Z"}, 1_800_007_200, id="expires_at takes precedence"),
+        pytest.param({**BARE, "expires": "2027-01-15T10:00:00+00:00"}, 1_800_007_200, id="expires as ISO 8601"),
+        pytest.param({**BARE, "expires_at": None, "expires": 1_800_007_200}, None, id="what we have saved over it"),
+        pytest.param({**BARE, "expires": 1_800_007_200}, 1_800_007_200, id="expires as an instant"),
+        pytest.param({**BARE, "expires": "7200"}, None, id="expires as a lifetime"),
+        pytest.param({**BARE, "access_token_expires": 1_800_007_200}, 1_800_007_200, id="PHP client"),
+        pytest.param({**BARE, "access_token_expires": 7200}, None, id="the provider's response"),
         pytest.param({**AUTHLIB, "id_token": "x", "user": {"id": 1}, "scope": None}, 1_800_007_200, id="more fields"),
     ],
 )
 def test_reads_what_others_have_stored(stored: dict[str, Any], expires_at: float | None) -> None:
-    """`from_dict` reads the dicts of Authlib and requests-oauthlib, and ignores unknown fields."""
+    """`from_dict` reads what others store, the expiry as they write it, and ignores unknown fields."""
     token = Token.from_dict(stored)
 
     assert (token.access_token, token.refresh_token, token.expires_at) == (ACCESS, REFRESH, expires_at)
@@ -147,6 +159,18 @@ def test_tells_its_life_and_expiry() -> None:
     assert not Token(ACCESS).expired(10.0**12)
 
 
+def test_tells_how_long_it_is_good() -> None:
+    """R4: `expires_in` is the seconds that are left, below zero after the expiry, and None if that is unknown."""
+    left = Token(ACCESS, expires_at=time.time() + 7200).expires_in
+    gone = Token(ACCESS, expires_at=time.time() - 60).expires_in
+
+    assert left is not None
+    assert gone is not None
+    assert 7190 < left <= 7200
+    assert -70 < gone <= -60
+    assert Token(ACCESS).expires_in is None
+
+
 def test_a_token_is_a_value() -> None:
     """R8: tokens compare by value and cannot be changed."""
     token = Token(ACCESS, refresh_token=REFRESH)
@@ -191,6 +215,9 @@ SECRET = "fake-secret-that-must-not-show"
         pytest.param({"refresh_token": 0}, TypeError, "refresh_token", id="refresh token as zero"),
         pytest.param({"refresh_token": f"{SECRET}\ud800"}, ValueError, "refresh_token", id="lone surrogate"),
         pytest.param({"expires_at": "soon"}, ValueError, "expires_at", id="expiry as a word"),
+        pytest.param({"expires": SECRET}, ValueError, "^expires must .*ISO 8601", id="another expiry as a word"),
+        pytest.param({"expires": "Fri, 15 Jan 2027 10:00:00 GMT"}, ValueError, "expires", id="expiry of a cookie"),
+        pytest.param({"expires": ["2027-01-15"]}, TypeError, "expires_at", id="another expiry as a list"),
         pytest.param({"expires_at": True}, TypeError, "expires_at", id="expiry as a boolean"),
         pytest.param({"expires_at": float("nan")}, ValueError, "expires_at", id="expiry not a number"),
         pytest.param({"expires_at": "inf"}, ValueError, "expires_at", id="expiry infinite"),
@@ -213,7 +240,6 @@ def test_refuses_bad_fields(fields: dict[str, Any], kind: type[Exception], named
     ("fields", "kind"),
     [
         pytest.param({}, ValueError, id="no access token"),
-        pytest.param({"refresh_token": REFRESH}, ValueError, id="a refresh token alone"),
         pytest.param([("access_token", ACCESS)], TypeError, id="pairs"),
         pytest.param(ACCESS, TypeError, id="text"),
         pytest.param(None, TypeError, id="nothing"),
@@ -225,6 +251,12 @@ def test_refuses_fields_of_something_else(fields: Any, kind: type[Exception]) ->
         Token.from_dict(fields)
 
 
+def test_a_refresh_token_alone() -> None:
+    """R24: A dict without an access token that has a refresh token says where that goes."""
+    with pytest.raises(ValueError, match="access_token; pass a refresh token alone to FoxyAuth, as refresh_token="):
+        Token.from_dict({"refresh_token": REFRESH, "access_token_expires": 7200})
+
+
 def test_takes_options_by_name_only() -> None:
     """R24: a second positional argument is refused."""
     with pytest.raises(TypeError):
@@ -234,7 +266,7 @@ def test_takes_options_by_name_only() -> None:
 @PROPERTY
 @given(
     st.dictionaries(
-        st.sampled_from([*AUTHLIB, "obtained_at"]),
+        st.sampled_from([*AUTHLIB, "obtained_at", "expires", "access_token_expires"]),
         st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers() | st.text()),
     )
 )

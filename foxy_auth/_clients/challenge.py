@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from foxy_auth._engine.grant import Signature
 from foxy_auth._engine.source import Obtained, TokenSource
+from foxy_auth._events import record
 from foxy_auth._oauth import UNAUTHORIZED
 from foxy_auth._oauth.content_coding import decode, is_unknown
 from foxy_auth._oauth.messages import MAX_401_BODY, MAX_RESOURCE, blames_token
@@ -136,7 +137,16 @@ def decoded_401(head: bytes, coding: str) -> tuple[bytes, bool]:
 
 
 def record_retry(attempt: Attempt, status: int, sent: Mapping[str, str], source: TokenSource) -> None:
-    """Tell *source* whether the API refused a token that was issued because of this request."""
+    """Tell that a request was sent again, and *source* if the API refused a token that was issued because of it."""
+    rejected = status == UNAUTHORIZED and attempt.is_carried_by(sent)
+    del sent  # the token is in it, and what is recorded may have the values of variables
+    record(
+        "retried",
+        "a request was sent again after a 401; the response to it is a %s",
+        status,
+        environment=source.environment,
+        store_id=attempt.signature.token.store_id,
+        status=status,
+    )
     if attempt.is_issued:
-        rejected = status == UNAUTHORIZED and attempt.is_carried_by(sent)
         source.record_retry(attempt.signature.token, rejected=rejected)

@@ -10,14 +10,24 @@ from importlib import import_module
 from typing import Any
 
 from foxy_auth._secrets import cut
-from foxy_auth.errors import FoxyAuthError
+from foxy_auth.errors import FoxyAuthError, Outage
 
-# What the users of a library catch when a request cannot be made.
+# What the users of a library catch when a request cannot be made, and where its errors are.
 BASES = {
-    "requests": "RequestException",
-    "niquests": "RequestException",
-    "httpx": "RequestError",
-    "httpx2": "RequestError",
+    "requests": ("requests.exceptions", "RequestException"),
+    "niquests": ("niquests.exceptions", "RequestException"),
+    "httpx": ("httpx", "RequestError"),
+    "httpx2": ("httpx2", "RequestError"),
+}
+# What they catch where no response came, which decorators retry: in requests and niquests, and in httpx and httpx2.
+OUTAGES: dict[Outage, tuple[str, str]] = {
+    "connect": ("ConnectionError", "ConnectError"),
+    "connection": ("ConnectionError", "ReadError"),
+    "connect_timeout": ("ConnectTimeout", "ConnectTimeout"),
+    "read_timeout": ("ReadTimeout", "ReadTimeout"),
+    "timeout": ("Timeout", "TimeoutException"),
+    "proxy": ("ProxyError", "ProxyError"),
+    "tls": ("SSLError", "ConnectError"),
 }
 
 
@@ -41,8 +51,11 @@ def client_errors(library: str, request: object) -> Generator[None]:
 
 
 @cache
-def _merged(kind: type[Any], library: str) -> type[Any]:
-    base: type[Exception] = getattr(import_module(library), BASES[library])
+def _merged(kind: type[Any], library: str, outage: Outage | None) -> type[Any]:
+    module, name = BASES[library]
+    if outage is not None:
+        name = OUTAGES[outage][name == "RequestError"]
+    base: type[Exception] = getattr(import_module(module), name)
 
     def reduce(error: FoxyAuthError) -> tuple[Any, ...]:
         """Pickle without the request, in which the token stands."""
@@ -54,7 +67,7 @@ def _merged(kind: type[Any], library: str) -> type[Any]:
 
 
 def _rebuilt(kind: type[FoxyAuthError], library: str, args: tuple[Any, ...], state: dict[str, Any]) -> Any:
-    merged = _merged(kind, library)  # type: ignore[arg-type]  # a class is hashable, whatever typeshed's cache says
+    merged = _merged(kind, library, state.get("outage"))  # type: ignore[arg-type]  # a class is hashable, whatever typeshed's cache says
     error: Any = merged.__new__(merged, *args)
     error.args = args
     error.request = error.response = None

@@ -33,15 +33,7 @@ class HttpxAuth:
     _api_version: str
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """
-        Sign *request* and answer a 401; a request to another origin passes untouched.
-
-        Raises:
-            FoxyAuthError: There is no token to be had; the error is a `RequestError` as well.
-
-            ValueError: A proxy would get a request to this machine in plain http; or somebody has moved the signed
-                request to another origin.
-        """
+        """Sign a request, and answer a 401; called by httpx and httpx2."""
         response = start = None
         signature = self._sign_if_fresh(request, is_async=False)
         if signature:

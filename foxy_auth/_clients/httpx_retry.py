@@ -14,19 +14,20 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from foxy_auth._clients import bodies
 from foxy_auth._clients.challenge import Attempt, answer_401, check_not_moved, decoded_401, record_retry
 from foxy_auth._clients.errors import client_errors
 from foxy_auth._clients.proxies import guard
+from foxy_auth._clients.unsigned import note_unsigned
 from foxy_auth._engine.grant import Signature
 from foxy_auth._engine.source import Obtained
 from foxy_auth._libraries import library_of
 from foxy_auth._oauth import UNAUTHORIZED
 from foxy_auth._oauth.content_coding import is_stacked, is_unknown
 from foxy_auth._oauth.messages import MAX_401_BODY, merged_cookies
+from foxy_auth._time import monotonic
 from foxy_auth.token import Token
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def begin(auth: HttpxAuth, request: httpx.Request, *, is_async: bool) -> Steps:
     """Send *request*, signed if it is for Foxy, once there is a token for it."""
     library_of_request(request)  # or it is refused
     if not auth._environment.covers(str(request.url)):
+        note_unsigned(auth, str(request.url), auth._environment)
         yield request
         return
     if request.url.scheme == "http":
@@ -92,6 +94,7 @@ def answer(
         else:
             body = _replace_stream(response, (yield _reading(response, source.timeout)))
         retry = answer_401(attempt, response.request.headers, response.headers, body, source)
+        del body  # it may repeat the token
         if retry is None:
             return
         obtained: Obtained = yield _obtaining(auth, response.request, retry.rejected)

@@ -31,16 +31,7 @@ class RequestsAuth:
     _api_version: str
 
     def __call__(self, request: R) -> R:
-        """
-        Sign a prepared request of requests or niquests; one to another origin passes untouched.
-
-        Raises:
-            TypeError: *request* is not theirs, or comes from `niquests.AsyncSession`.
-
-            ValueError: A proxy would get a request to this machine in plain http.
-
-            FoxyAuthError: There is no token to be had; the error is a `RequestException` as well.
-        """
+        """Sign a request; called by requests and niquests."""
         prepared: Any = request
         library = library_of_class(type(request))  # type: ignore[arg-type]  # classes are hashable
         if library not in {"requests", "niquests"}:
@@ -58,6 +49,9 @@ class RequestsAuth:
             or not prepared.url.startswith(self._environment.prefixes)
         ):
             if not self._environment.covers(prepared.url):
+                from foxy_auth._clients.unsigned import note_unsigned
+
+                note_unsigned(self, prepared.url, self._environment)
                 return request
             signature = self._obtain_for(prepared, library)
         if prepared.url.startswith("http:"):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from importlib import import_module
 from io import BytesIO
 from threading import local
-from time import monotonic, perf_counter
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -22,6 +22,7 @@ from foxy_auth._oauth import UNAUTHORIZED, VERSION_HEADER
 from foxy_auth._oauth.content_coding import is_stacked
 from foxy_auth._oauth.messages import MAX_401_BODY, AuthorizationHeader, merged_cookies
 from foxy_auth._oauth.origin import plain_origin
+from foxy_auth._time import monotonic
 from foxy_auth._transport import PROXY_REFUSAL, undecoded
 from foxy_auth.environment import Environment
 

@@ -1,11 +1,12 @@
-"""Where the engine gets time and chance from: the one seam for tests."""
+"""Where the engine gets time and chance from: the one seam for its tests."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from foxy_auth import _time
 
 
 def _chance() -> float:
@@ -28,7 +29,7 @@ class Clock:
         chance: A number from 0 to 1.
     """
 
-    now: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+    now: Callable[[], float] = _time.now
+    monotonic: Callable[[], float] = _time.elapsed
+    sleep: Callable[[float], None] = _time.sleep
     chance: Callable[[], float] = _chance

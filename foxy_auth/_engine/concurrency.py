@@ -26,6 +26,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar
 from foxy_auth._engine.event_loops import Loop, on_loop, running_loop
 from foxy_auth._oauth.messages import HttpRequest, HttpResponse
 from foxy_auth._secrets import Secret, cut, guarded
+from foxy_auth._time import monotonic
 from foxy_auth._transport import GRACE, before_sending, send
 from foxy_auth.errors import FoxyAuthError, StoreError, TokenUnavailableError
 
@@ -146,8 +147,9 @@ class Job(Generic[T]):
         self._is_of_daemon = current_thread().daemon and _present_job.get() is None
         self._work: Callable[[Any], T] = work
         self.timeout = timeout
-        self._latest_at = self._due_at = time.monotonic() + limit
-        self._overdue: FoxyAuthError = TokenUnavailableError("too many token requests are under way; try later")
+        self._latest_at = self._due_at = monotonic() + limit
+        text = "too many token requests are under way; try later"
+        self._overdue: FoxyAuthError = TokenUnavailableError(text, outage="timeout")
         self._lock = Lock()
 
     # --- for the work ------------------------------------------------------------------------------------------------
@@ -160,7 +162,7 @@ class Job(Generic[T]):
             AbandonedError: Nobody waits any more.
         """
         with self._lock:
-            due_before, self._due_at = self._due_at, min(time.monotonic() + seconds, self._latest_at)
+            due_before, self._due_at = self._due_at, min(monotonic() + seconds, self._latest_at)
             self._overdue = overdue
             if self.abandoned and self.sent_at is None and not self.outcome.done():
                 raise AbandonedError
@@ -172,7 +174,7 @@ class Job(Generic[T]):
         with self._lock:
             if self.abandoned or (self._is_of_daemon and not is_delivery and _is_leaving.is_set()):
                 raise AbandonedError
-            self.sent_at = time.monotonic()
+            self.sent_at = monotonic()
 
     def settle(self, outcome: T) -> None:
         """Set the outcome, whatever becomes of the rest of the work."""
@@ -246,7 +248,7 @@ class Job(Generic[T]):
     @property
     def is_overdue(self) -> bool:
         """Whether a step takes too long."""
-        return not self.ended.done() and time.monotonic() >= self._due_at
+        return not self.ended.done() and monotonic() >= self._due_at
 
     def _join(self, since: float) -> tuple[bool, Outcome[Any]]:
         """
@@ -267,11 +269,11 @@ class Job(Generic[T]):
     def _waits(self, future: Outcome[Any], *, sent_before: bool = False) -> Iterator[tuple[Outcome[None], float]]:
         """Yield what to wait for, and how long, until *future* is done or a step takes too long."""
         # Whoever comes late waits as long as a response may take, for it is they who give it up.
-        at_least_until = time.monotonic() + PHASES * self.timeout if sent_before else -inf
+        at_least_until = monotonic() + PHASES * self.timeout if sent_before else -inf
         looked_again, pause = False, STARTING / 4
         while True:
             changed = self._changed  # read first, so that no change is missed
-            left = max(self._due_at, at_least_until) - time.monotonic()
+            left = max(self._due_at, at_least_until) - monotonic()
             if future.done() or (left <= 0 and looked_again):
                 return
             looked_again = left <= 0
@@ -355,7 +357,7 @@ class _Workers:
         with self._lock:
             if len(self._holders) >= LIMIT:  # something hangs that nobody waits for
                 self._holders = {job for job in self._holders if not job.is_overdue}
-            now = time.monotonic()
+            now = monotonic()
             needs = bool(self._queue) and len(self._holders) < LIMIT and now >= self._starting_until
             if needs:
                 self._starting_until = now + STARTING
@@ -410,7 +412,7 @@ def send_in_thread(
     No client library has a deadline for a response as a whole. The rest is as for `foxy_auth._transport.send`.
     """
     limit = PHASES * timeout
-    overdue = TokenUnavailableError(f"no whole response came within {limit} seconds; try later")
+    overdue = TokenUnavailableError(f"no whole response came within {limit} seconds; try later", outage="timeout")
 
     def send_now(job: Job[HttpResponse]) -> HttpResponse:
         job.step(limit, overdue)
@@ -427,17 +429,23 @@ async def in_thread(work: Callable[[], T], *, timeout: float = 0.0) -> T:  # noq
     return await start(job).await_()
 
 
-def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Return the async version of a *function* that waits for the network: it does not block the event loop."""
+def twin(*, of: Callable[P, T]) -> Callable[[Callable[[], None]], Callable[P, Coroutine[Any, Any, T]]]:
+    """
+    Let the decorated function, of which only name and docstring count, be the async version of another.
 
-    @wraps(function)
-    async def asynchronous(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await in_thread(lambda: function(*args, **kwargs))
+    That one waits for the network; this does not block the event loop.
+    """
 
-    asynchronous.__doc__ = f"Async version of `{function.__name__}`, on asyncio or trio."
-    asynchronous.__name__ = f"a{function.__name__}"
-    asynchronous.__qualname__ = function.__qualname__.removesuffix(function.__name__) + asynchronous.__name__
-    return guarded(asynchronous)
+    def decorate(named: Callable[[], None]) -> Callable[P, Coroutine[Any, Any, T]]:
+        @wraps(of)
+        async def asynchronous(*args: P.args, **kwargs: P.kwargs) -> T:
+            return await in_thread(lambda: of(*args, **kwargs))
+
+        for attribute in ("__name__", "__qualname__", "__doc__"):
+            setattr(asynchronous, attribute, getattr(named, attribute))
+        return guarded(asynchronous)
+
+    return decorate
 
 
 def make_room() -> None:
@@ -492,10 +500,10 @@ def leave() -> None:
     jobs = list(_under_way)
     for job in jobs:
         job.abandon()
-    earliest = time.monotonic() + GRACE
+    earliest = monotonic() + GRACE
     for job in jobs:
         if job.sent_at is not None:
-            job.ended.wait(max(max(job.sent_at + job.timeout, earliest) - time.monotonic(), 0.0))
+            job.ended.wait(max(max(job.sent_at + job.timeout, earliest) - monotonic(), 0.0))
 
 
 def _after_fork() -> None:

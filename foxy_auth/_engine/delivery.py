@@ -7,8 +7,6 @@ raise.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -26,15 +24,15 @@ from foxy_auth._engine.event_loops import (
     run_in_new_loop,
     run_on,
 )
+from foxy_auth._events import EventName, record
 from foxy_auth._secrets import described, failure_of
+from foxy_auth._time import elapsed, monotonic
 from foxy_auth.errors import FoxyAuthError, StoreError
 from foxy_auth.token import Token, secrets_of
 
 Recipient = Callable[[Token], object]
 
 SPACING = 30.0  # seconds between two attempts to deliver the same token
-
-logger = logging.getLogger("foxy_auth")
 
 # The delivery that the present code is a part of. It goes along onto the event loop that an async callback runs on.
 _present_call: ContextVar[object] = ContextVar("foxy_auth_present_call", default=None)
@@ -48,8 +46,10 @@ class Delivery:
         recipient: Recipient | None,
         *,
         timeout: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = elapsed,
         name: str = "on_token",
+        events: tuple[EventName, EventName] = ("delivered", "undelivered"),
+        environment: str = "",
     ) -> None:
         """
         Deliver to *recipient*, a function or a coroutine function.
@@ -62,11 +62,17 @@ class Delivery:
             clock: Monotonic seconds.
 
             name: What errors call the recipient.
+
+            events: What is recorded of a success, and of a failure.
+
+            environment: The API home, for events.
         """
         self._recipient = recipient
         self.timeout = timeout
         self._clock = clock
         self.name = name
+        self._events = events
+        self._environment = environment
         self.reset()
 
     def reset(self) -> None:
@@ -85,7 +91,8 @@ class Delivery:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
-        return {name: getattr(self, name) for name in ("_recipient", "timeout", "_clock", "name")}
+        names = ("_recipient", "timeout", "_clock", "name", "_events", "_environment")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -115,23 +122,24 @@ class Delivery:
 
             loop: The event loop for an async recipient; None stands for one of its own.
         """
-        if self._recipient is None:
-            return
         with self._lock:
-            self._token, self._loop = token, loop
-            self._due_at = self._clock() + SPACING
-            _undelivered.add(self)
+            if self._recipient is not None:
+                self._token, self._loop = token, loop
+                self._due_at = self._clock() + SPACING
+                _undelivered.add(self)
 
     def record_failure(self, token: Token, failure: BaseException) -> None:
         """Note that *token* could not be delivered, by an error without secrets; it is tried again in a while."""
-        logger.error("%s failed, the new token is kept in memory only: %s", self.name, described(failure))
+        text = "%s failed, the new token is kept in memory only: %s"
+        self._record(self._events[1], text, token, described(failure), error=type(failure).__name__)
         with self._lock:
-            self._error = failure
-            self._due_at = self._clock() + SPACING
-            self.failures += 1
-            if self._token is None:
-                self._token = token
-            _undelivered.add(self)
+            if self._recipient is not None:  # or it was taken away meanwhile
+                self._error = failure
+                self._due_at = self._clock() + SPACING
+                self.failures += 1
+                if self._token is None:
+                    self._token = token
+                _undelivered.add(self)
         self._wake()
         _set_alarm()
 
@@ -141,7 +149,27 @@ class Delivery:
             if self._token is token:
                 self._token = self._error = None
                 _undelivered.discard(self)
+        self._record(self._events[0], "%s has the new token", token)
         self._wake()
+
+    def end(self) -> None:
+        """Deliver nothing any more."""
+        with self._lock:
+            self._recipient = self._token = self._error = None
+            _undelivered.discard(self)
+        self._wake()
+
+    def wait_for_call(self) -> None:
+        """Wait for a call of the recipient that is under way."""
+        self._wait_while(lambda: self._call is not None, monotonic() + self.timeout)
+
+    def record_loss(self) -> None:
+        """Tell that the program ends before the token could be delivered."""
+        self._record("lost", "%s does not have the newest token at exit, which is lost", self._token)
+
+    def _record(self, event: EventName, text: str, token: Token | None, *values: object, **fields: Any) -> None:
+        store_id = token.store_id if token else None
+        record(event, text, self.name, *values, environment=self._environment, store_id=store_id, **fields)
 
     def _wake(self) -> None:
         """Let those who wait look again."""
@@ -211,7 +239,7 @@ class Delivery:
         make_room()
         self.start()
         with self.while_blocking_loop():
-            self.wait_for_attempt(failures, time.monotonic() + self.timeout)
+            self.wait_for_attempt(failures, monotonic() + self.timeout)
         if self.is_pending:
             reason = "failed" if self.failures > failures else "takes too long"
             raise StoreError(
@@ -220,8 +248,11 @@ class Delivery:
 
     def wait_for_attempt(self, failures: int, until: float) -> None:
         """Wait for a success, or one more than so many *failures*, until an instant in monotonic seconds."""
+        self._wait_while(lambda: self.is_pending and self.failures == failures, until)
+
+    def _wait_while(self, goes_on: Callable[[], bool], until: float) -> None:
         changed = self._changed  # read first, so that no change is missed
-        while self.is_pending and self.failures == failures and (left := until - time.monotonic()) > 0:
+        while goes_on() and (left := until - monotonic()) > 0:
             changed.wait(left)
             changed = self._changed
 
@@ -249,8 +280,9 @@ class Delivery:
             self._call = None
 
     def _call_recipient(self, token: Token, loop: Loop | None, *, like: Loop | None = None) -> None:
-        assert self._recipient is not None  # noqa: S101 - otherwise there is nothing to deliver
-        outcome = self._recipient(token)
+        if (recipient := self._recipient) is None:  # it was taken away a moment ago
+            return
+        outcome = recipient(token)
         if not isawaitable(outcome):
             return
         if on_loop():  # which would have to go on while this thread waits for it
@@ -262,13 +294,13 @@ class Delivery:
             run_in_new_loop(outcome, like=like)
 
 
-def deliver_token(token: Token, on_token: Recipient | None, *, timeout: float) -> None:
+def deliver_token(token: Token, on_token: Recipient | None, *, timeout: float, environment: str = "") -> None:
     """
     Deliver *token* where there is no auth object for it yet.
 
     On an event loop this does not wait for *on_token*.
     """
-    delivery = Delivery(on_token, timeout=timeout)
+    delivery = Delivery(on_token, timeout=timeout, environment=environment)
     delivery.expect(token, present_loop())
     run_all(delivery, timeout=timeout)
 
@@ -305,9 +337,14 @@ def _set_alarm() -> None:
 def _ring() -> None:
     """Deliver what is undelivered when it is due, and all of it when the program ends."""
     while _undelivered and not _is_leaving.wait(SPACING):
-        for delivery in list(_undelivered):
-            delivery.run_if_due()
+        deliver_due()
     _deliver_all()
+
+
+def deliver_due() -> None:
+    """Start another try of what is undelivered, where it is due."""
+    for delivery in list(_undelivered):
+        delivery.run_if_due()
 
 
 def _deliver_all() -> None:
@@ -323,12 +360,12 @@ def _leave() -> None:
     _is_leaving.set()
     if _alarm is None or not _alarm.is_alive():
         _deliver_all()  # not tried before, so it is not known to hang
-    until = time.monotonic() + max((delivery.timeout for delivery, _ in waiting), default=0.0)
+    until = monotonic() + max((delivery.timeout for delivery, _ in waiting), default=0.0)
     for delivery, failures in waiting:
         delivery.wait_for_attempt(failures, until)
     for delivery in undelivered:
         if delivery.is_pending:
-            logger.error("%s does not have the newest token at exit, which is lost", delivery.name)
+            delivery.record_loss()
 
 
 call_at_exit(_leave)

@@ -10,24 +10,25 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from threading import Event
 from typing import Any, Protocol
 
-from foxy_auth._arguments import kind
+from foxy_auth._arguments import check_deletes, kind
 from foxy_auth._engine.backoff import Backoff
-from foxy_auth._engine.clock import Clock
 from foxy_auth._engine.concurrency import AbandonedError, Job
 from foxy_auth._engine.delivery import Delivery
 from foxy_auth._engine.event_loops import Loop
 from foxy_auth._engine.grant import Grant
 from foxy_auth._engine.token_endpoint import LIMIT, TokenEndpoint
+from foxy_auth._oauth.origin import foreign_home
 from foxy_auth._secrets import Secret, without_secrets
+from foxy_auth._time import monotonic
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, StoreError, TokenUnavailableError
-from foxy_auth.stores import TokenStore
-from foxy_auth.token import Token, refresh_secret, secrets_of
+from foxy_auth.stores import TokenStore, place_of
+from foxy_auth.token import Token, refresh_secret
 
 POLL = 0.1  # seconds of waiting for the lock, after which the store is read again
 # How long others may hold the lock before a refresh fails, in timeouts: for their token request and their save.
@@ -37,6 +38,7 @@ MAX_REFUSED = 3  # refresh tokens that one refresh tries: the one in memory, the
 # For how long a save that fails is tried again under the lock, in timeouts: a server that restarts is back by then.
 SAVE_LIMIT = 2
 SAVE_PAUSE = 0.25  # seconds between two of these attempts
+MAY_REMAIN = "; this auth object is logged out all the same, but the record may still be there: call logout() again"
 
 Keep = Callable[["Flight", Token], bool]
 """Puts a token in memory, unless a newer one is there; tells whether it did."""
@@ -54,6 +56,8 @@ class Flight(Job[Token]):
         rejected: The token that is not good enough for that caller.
 
         has_exchanged: Whether the token was issued to this flight, and not adopted.
+
+        seconds: How long its token requests took; None if none was sent.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Flight(Job[Token]):
         self.library = library
         self.rejected = rejected
         self.has_exchanged = False
+        self.seconds: float | None = None
 
 
 class Renewal(Protocol):
@@ -119,11 +124,18 @@ class LocalRenewal:
 
     def exchange(self, flight: Flight) -> Token:
         """Exchange the refresh token in memory; a refusal is remembered."""
+        self._grant.check()
         if error := self._backoff.grant_is_gone(self._grant.refresh_token):
             raise copy.copy(error)
-        flight.step(self.limit, TokenUnavailableError("a refresh is still under way and takes too long; try later"))
+        text = "a refresh is still under way and takes too long; try later"
+        flight.step(self.limit, TokenUnavailableError(text, outage="timeout"))
         scope = self._grant.token.scope if self._grant.token else ""
-        token = self._endpoint.refresh(self._grant.refresh_token, scope=scope, library=flight.library)
+        monotonic = self._endpoint.clock.monotonic
+        began_at = monotonic()
+        try:
+            token = self._endpoint.refresh(self._grant.refresh_token, scope=scope, library=flight.library)
+        finally:
+            flight.seconds = (flight.seconds or 0.0) + monotonic() - began_at
         flight.has_exchanged = True
         return token
 
@@ -136,13 +148,21 @@ class SharedRenewal:
         saving: The delivery of tokens to the store, for what could not be saved at once.
     """
 
-    def __init__(self, local: LocalRenewal, grant: Grant, store: TokenStore, *, timeout: float, clock: Clock) -> None:
-        self.limit = local.limit + LOCK_LIMIT * timeout
-        self.saving = Delivery(self._save_later, timeout=timeout, clock=clock.monotonic, name="the store")
+    def __init__(self, local: LocalRenewal, grant: Grant, store: TokenStore, endpoint: TokenEndpoint) -> None:
+        self.limit = local.limit + LOCK_LIMIT * endpoint.timeout
+        self.saving = Delivery(
+            self._save_later,
+            timeout=endpoint.timeout,
+            clock=endpoint.clock.monotonic,
+            name="the store",
+            events=("saved", "unsaved"),
+            environment=endpoint.environment,
+        )
         self._local = local
         self._grant = grant
         self._store = store
-        self._timeout = timeout
+        self._timeout = endpoint.timeout
+        self._environment, self._origins = endpoint.environment, endpoint.origins
         self._first_refresh_token = grant.refresh_token
         # The access tokens that ours came after, or is to replace once the store works again; the oldest first.
         self._older: tuple[str, ...] = ()
@@ -174,18 +194,19 @@ class SharedRenewal:
 
     def renew(self, flight: Flight, keep: Keep) -> None:
         """Watch the store for a new token, until the lock is free to get one."""
-        until = time.monotonic() + LOCK_LIMIT * self._timeout
+        until = monotonic() + LOCK_LIMIT * self._timeout
         while not self._adopt(self._load(flight), flight, keep):
-            poll_until = time.monotonic() + POLL
+            self._grant.check()
+            poll_until = monotonic() + POLL
             held_by_another = self._renew_under_lock(flight, keep)
             if held_by_another is None:
                 return
-            if time.monotonic() >= until:
+            if monotonic() >= until:
                 text = (
                     f"another process holds the store's lock for too long; look for one that hangs ({held_by_another})"
                 )
                 raise StoreError(text.removesuffix(" ()"))
-            time.sleep(max(0.0, poll_until - time.monotonic()))  # a lock may say no at once
+            time.sleep(max(0.0, poll_until - monotonic()))  # a lock may say no at once
 
     def _renew_under_lock(self, flight: Flight, keep: Keep) -> BaseException | None:
         """Adopt or exchange, and save; return what the lock raises if another holds it."""
@@ -225,6 +246,8 @@ class SharedRenewal:
                 if self._adopt(stored, flight, keep):
                     return
                 if not self._choose_refresh_token(refused):
+                    if sent is None:
+                        raise self._nothing_to_send(stored) from None
                     raise
             else:
                 self._note_older(stored.access_token if stored else None)
@@ -241,8 +264,16 @@ class SharedRenewal:
         other = next((one for one in candidates if one is not None and one not in refused), None)
         if other is None or len(refused) == MAX_REFUSED:
             return False
-        self._grant.refresh_token = other
+        self._grant.try_refresh_token(other)
         return True
+
+    def _nothing_to_send(self, stored: Token | None) -> LoginRequiredError:
+        place = place_of(self._store)
+        reason = f"{place} is empty, and" if stored is None else f"the token in {place} cannot be refreshed:"
+        return LoginRequiredError(
+            f"{reason} there is no refresh token; authorize and save the token there, or give refresh_token=… "
+            "(from_env reads FOXY_API_REFRESH_TOKEN)"
+        )
 
     def _adopt(self, stored: Token | None, flight: Flight, keep: Keep) -> bool:
         """
@@ -278,8 +309,8 @@ class SharedRenewal:
 
     def _save_again(self, token: Token) -> None:
         """Keep the lock for a while: whoever got it now would read, and send, a refresh token that is spent."""
-        until = time.monotonic() + SAVE_LIMIT * self._timeout
-        while self.saving.is_pending and time.monotonic() < until:
+        until = monotonic() + SAVE_LIMIT * self._timeout
+        while self.saving.is_pending and monotonic() < until:
             if self._lock_is_wanted.wait(SAVE_PAUSE):
                 self._lock_is_wanted.clear()
                 self.saving.deliver_now(token, self._write)  # whoever waits hears of a failure
@@ -287,6 +318,31 @@ class SharedRenewal:
             with suppress(Exception):  # the failure is logged already
                 self._write(token)
                 self.saving.record_success(token)
+
+    def remove(self, job: Job[None], secrets: Iterable[Secret]) -> None:
+        """
+        Remove the record, when no other process refreshes.
+
+        Args:
+            job: Part of which this is.
+
+            secrets: What errors must not repeat.
+
+        Raises:
+            StoreError: The record may still be there.
+        """
+        self._first_refresh_token, self._older = None, ()
+        job.step((LOCK_LIMIT + 1) * self._timeout, StoreError(f"the store does not answer; look after it{MAY_REMAIN}"))
+        try:
+            with self._store.lock(LOCK_LIMIT * self._timeout):
+                self._store.delete()
+        except BaseException as error:  # noqa: BLE001 - a store of the user raises what it likes
+            failure = self._failure("locked" if isinstance(error, TimeoutError) else "cleared", error, secrets)
+            raise StoreError(f"{failure}{MAY_REMAIN}") from failure.__cause__
+
+    def check_removable(self) -> None:
+        """Refuse a store that cannot delete."""
+        check_deletes(self._store)
 
     # --- the store ---------------------------------------------------------------------------------------------------
 
@@ -311,21 +367,31 @@ class SharedRenewal:
         except Exception as error:  # noqa: BLE001 - a store of the user raises what it likes
             failure = self._failure("read", error)
             raise failure from failure.__cause__
+        if isinstance(stored, Token):
+            self._check_environment(stored)
         if stored is None or isinstance(stored, Token):
             return stored
         raise StoreError(f"the store's load returned {kind(stored)}, not a Token or None; Token.from_dict(…) makes one")
 
-    def _failure(self, action: str, error: Exception) -> StoreError:
+    def _check_environment(self, stored: Token) -> None:
+        """Refuse the token of another environment: it must not be sent to this one, nor be replaced by its tokens."""
+        if self._origins and (home := foreign_home(stored.api, self._origins)):
+            raise StoreError(
+                f"{place_of(self._store)} holds a token of {home}, and this object is for {self._environment}: give "
+                "each environment a store of its own"
+            )
+
+    def _failure(self, action: str, error: BaseException, secrets: Iterable[Secret] = ()) -> StoreError:
         """Return what those who wait get; the user's own store may raise `StoreError` too."""
-        cause = self._cut(error)
+        cause = self._cut(error, secrets)
         if isinstance(cause, StoreError):
             return cause
         failure = StoreError(f"the store cannot be {action} ({kind(error)}); repair it")
         failure.__cause__ = cause
         return failure
 
-    def _cut(self, error: BaseException) -> BaseException:
-        secrets = secrets_of(self._grant.token) if self._grant.token else ()
+    def _cut(self, error: BaseException, secrets: Iterable[Secret] = ()) -> BaseException:
+        secrets = (*secrets, *self._grant.secrets)
         is_ours = isinstance(error, StoreError) and type(self._store).__module__.startswith("foxy_auth.")
         return without_secrets(error, secrets, guess=not is_ours)
 

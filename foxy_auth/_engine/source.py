@@ -8,27 +8,25 @@ all who need its outcome wait for it, and may stop waiting whenever they like (R
 
 from __future__ import annotations
 
-import logging
 import os
-import time
 from threading import Lock
 from typing import Any, NamedTuple, Self
 from weakref import WeakSet
 
 from foxy_auth._engine.backoff import Backoff
-from foxy_auth._engine.concurrency import in_thread, present_loop, start
+from foxy_auth._engine.concurrency import Job, in_thread, present_loop, start
 from foxy_auth._engine.delivery import Delivery, Recipient, run_all
 from foxy_auth._engine.event_loops import Loop, running_loop
 from foxy_auth._engine.freshness import Freshness, Windows
 from foxy_auth._engine.grant import Grant, Signature
 from foxy_auth._engine.renewal import Flight, LocalRenewal, SharedRenewal
 from foxy_auth._engine.token_endpoint import TokenEndpoint
+from foxy_auth._events import EventName, record
 from foxy_auth._secrets import Secret, without_secrets
+from foxy_auth._time import monotonic
 from foxy_auth.errors import FoxyAuthError, StoreError, TokenUnavailableError
 from foxy_auth.stores import TokenStore
 from foxy_auth.token import Token
-
-logger = logging.getLogger("foxy_auth")
 
 
 class Obtained(NamedTuple):
@@ -53,6 +51,8 @@ class TokenSource:
         grant: The tokens in memory; requests read its signature without a lock.
 
         now: Seconds since the epoch, UTC.
+
+        environment: The API home, for events.
     """
 
     def __init__(
@@ -82,13 +82,14 @@ class TokenSource:
             store: Where the token lives, if others share the grant.
         """
         clock, self.timeout, self.now = endpoint.clock, endpoint.timeout, endpoint.clock.now
+        self.environment = endpoint.environment
         self.grant = Grant(token, refresh_token, windows, clock)
-        self._delivery = Delivery(on_token, timeout=self.timeout, clock=clock.monotonic)
+        self._delivery = Delivery(on_token, timeout=self.timeout, clock=clock.monotonic, environment=self.environment)
         self._backoff = Backoff(clock)
         local = LocalRenewal(endpoint, self.grant, self._backoff)
         self._renewal: LocalRenewal | SharedRenewal = local
         if store is not None:
-            self._renewal = SharedRenewal(local, self.grant, store, timeout=self.timeout, clock=clock)
+            self._renewal = SharedRenewal(local, self.grant, store, endpoint)
         self._start_over()
 
     def _start_over(self) -> None:
@@ -103,7 +104,8 @@ class TokenSource:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what belongs to this process."""
-        return {name: getattr(self, name) for name in ("grant", "timeout", "now", "_delivery", "_backoff", "_renewal")}
+        names = ("grant", "timeout", "now", "environment", "_delivery", "_backoff", "_renewal")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -134,7 +136,7 @@ class TokenSource:
         Raises:
             LoginRequiredError, TokenRefusedError, TokenUnavailableError, StoreError: There is none to be had.
         """
-        since = time.monotonic()
+        since = monotonic()
         signature, flight = self._signature_or_flight(library, rejected, None)
         if flight is None:
             return self._found(signature)
@@ -147,7 +149,7 @@ class TokenSource:
 
     async def aobtain(self, library: str, rejected: Token | None = None) -> Obtained:
         """Async version of `obtain`, on asyncio or trio."""
-        since = time.monotonic()
+        since = monotonic()
         signature, flight = self._signature_or_flight(library, rejected, running_loop())
         if flight is None:
             return self._found(signature)
@@ -199,6 +201,41 @@ class TokenSource:
         finally:
             self._delivery.flush(loop)
 
+    def log_out(self) -> None:
+        """Forget the token for good, and remove the record from the store; `StoreError` if that fails."""
+        with self._delivery.while_blocking_loop():
+            self._start_logout().wait()
+
+    async def alog_out(self) -> None:
+        """Async version of `log_out`."""
+        await self._start_logout().await_()
+
+    def _start_logout(self) -> Job[None]:
+        shared = self._renewal if isinstance(self._renewal, SharedRenewal) else None
+        if shared:
+            shared.check_removable()
+        with self._lock:
+            token, secrets, flight = self.grant.token, self.grant.secrets, self._last_flight
+            self.grant.end()
+            self._flight = self._last_flight = None
+            self._backoff.reset()
+        self._delivery.end()
+        if shared:
+            shared.saving.end()
+
+        waits = not self._delivery.is_calling_here  # a callback that logs out would wait for itself
+
+        def finish(job: Job[None]) -> None:
+            if waits and flight:
+                flight.wait_for_end()
+            if waits:
+                self._delivery.wait_for_call()
+            if shared:
+                shared.remove(job, secrets)
+            self._record("logged_out", "the token was removed", token)
+
+        return start(Job(finish, timeout=self.timeout, loop=present_loop()))
+
     # --- the choice --------------------------------------------------------------------------------------------------
 
     def _signature_or_flight(
@@ -206,6 +243,7 @@ class TokenSource:
     ) -> tuple[Signature | None, Flight | None]:
         """Return a signature that serves, or a flight to wait for; both, if the one serves should the other fail."""
         with self._lock:
+            self.grant.check()
             signature = self.grant.signature
             freshness = self.grant.freshness(signature, rejected)
             serves = freshness is not Freshness.EXPIRED
@@ -241,11 +279,13 @@ class TokenSource:
         if flight.is_overdue:  # something hangs; lest it be the store that keeps on_token from hearing of the token
             run_all(self._delivery, timeout=0.0)
         signature = self.grant.signature
+        self.grant.check()
         assert signature is not None  # noqa: S101 - the flight has put one there
         return Obtained(signature, flight.has_exchanged)
 
     def _serving(self, signature: Signature | None, flight: Flight, error: FoxyAuthError) -> Signature:
         """Return the signature that serves all the same after *flight* has failed; raise *error* if there is none."""
+        self.grant.check()
         if flight.abandoned:
             self._record_failure(flight, error)
         if self.grant.freshness(signature, None) is Freshness.EXPIRED:
@@ -291,7 +331,10 @@ class TokenSource:
                     self._delivery.expect(token, flight.loop)
             if self._flight is flight:
                 self._flight = None
-        logger.info("there is a new access token")
+        if flight.has_exchanged:
+            self._record("refreshed", "there is a new access token", token, seconds=flight.seconds)
+        else:
+            self._record("adopted", "an access token was found in the store", token)
         flight.settle(token)
         return is_newest
 
@@ -301,7 +344,12 @@ class TokenSource:
                 return
             self._flight = None
             self._backoff.record_failure(error, self.grant.refresh_token)
-        logger.warning("the access token was not refreshed: %s", error)
+        fields: dict[str, Any] = {"error": type(error).__name__, "seconds": flight.seconds}
+        self._record("refresh_failed", "the access token was not refreshed: %s", self.grant.token, error, **fields)
+
+    def _record(self, event: EventName, text: str, token: Token | None, *values: object, **fields: Any) -> None:
+        store_id = token.store_id if token else None
+        record(event, text, *values, environment=self.environment, store_id=store_id, **fields)
 
 
 _sources: WeakSet[TokenSource] = WeakSet()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from foxy_auth._arguments import check_api_version, check_auth_method, check_credential
+from foxy_auth._arguments import check_api_version, check_auth_method, check_credential, check_not_swapped
 from foxy_auth._engine.clock import Clock
 from foxy_auth._engine.concurrency import note_turned_away
-from foxy_auth._libraries import installed_library, library_of
+from foxy_auth._events import record
+from foxy_auth._libraries import HttpClient, installed_library, library_of
 from foxy_auth._oauth.authorization import CLIENT_FULL_ACCESS
 from foxy_auth._oauth.messages import (
     ClientCredentials,
     read_token_response,
     token_request,
 )
+from foxy_auth._oauth.origin import Origin
 from foxy_auth._secrets import Secret
 from foxy_auth._transport import check_client, send
 from foxy_auth.errors import LoginRequiredError, TokenUnavailableError
@@ -29,8 +30,6 @@ FIRST_PAUSE = 0.5  # seconds before the second attempt; doubled with each
 LAST_ATTEMPT = 3
 # Nobody waits longer for a token request, with its retries, than so many timeouts.
 LIMIT = 5
-
-logger = logging.getLogger("foxy_auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +52,10 @@ class TokenEndpoint:
 
         clock: Time and chance.
 
+        environment: The API home.
+
+        origins: Those of the environment; none if any token will do.
+
         library: The client library for requests that come from no client.
 
     Raises:
@@ -65,14 +68,17 @@ class TokenEndpoint:
     url: str
     api_version: str = "1"
     timeout: float = 10.0
-    http: object | None = field(default=None, repr=False)
+    http: HttpClient | None = field(default=None, repr=False)
     clock: Clock = field(default_factory=Clock, repr=False)
+    environment: str = ""
+    origins: frozenset[Origin] = frozenset()
     library: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Refuse what no token request could be made with."""
         check_credential("client_id", self.client.client_id)
         check_credential("client_secret", self.client.client_secret.reveal())
+        check_not_swapped(self.client.client_id, self.client.client_secret.reveal())
         check_auth_method(self.client.auth_method)
         check_api_version(self.api_version)
         check_client(self.http)
@@ -120,7 +126,16 @@ class TokenEndpoint:
             asked_at = self.clock.now()
             through = self.http or library or self.library
             response = send(request, through=through, timeout=timeout, hidden=lambda: hidden)
-            return read_token_response(response, asked_at=asked_at, refresh_token=sent, scope=scope, hidden=hidden)
+            token = read_token_response(
+                response,
+                asked_at=asked_at,
+                refresh_token=sent,
+                scope=scope,
+                hidden=hidden,
+                url=self.url,
+                client_id=client.client_id,
+            )
+            return replace(token, api=self.environment or None)
 
         return self._retry(attempt)
 
@@ -135,10 +150,14 @@ class TokenEndpoint:
                 pause = max(FIRST_PAUSE * 2.0**number * (0.5 + clock.chance() / 2), error.retry_after or 0.0)
                 if not error.repeatable or number == ATTEMPTS - 1 or clock.monotonic() + pause >= until:
                     raise
-                logger.info("the token request is repeated in %.1f s: %s", pause, error)
+                self._record_repeating(number + 1, pause, error)
             note_turned_away()
             clock.sleep(pause)
         raise AssertionError  # the last attempt returns or raises
+
+    def _record_repeating(self, attempts: int, pause: float, error: TokenUnavailableError) -> None:
+        text, kind = "the token request is repeated in %.1f s: %s", type(error).__name__
+        record("repeating", text, pause, error, environment=self.environment, error=kind, attempts=attempts)
 
 
 @dataclass(frozen=True, slots=True)

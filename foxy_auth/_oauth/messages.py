@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import Any, Self, cast
 
-from foxy_auth._arguments import AuthMethod
+from foxy_auth._arguments import CLIENT_ID_PREFIX, AuthMethod
 from foxy_auth._oauth import VERSION_HEADER
 from foxy_auth._secrets import Secret, hide
 from foxy_auth.errors import FoxyAuthError, LoginRequiredError, TokenRefusedError, TokenUnavailableError
@@ -42,6 +42,19 @@ TEMPORARY_ERRORS = {"temporarily_unavailable", "server_error"}
 # Error codes of RFC 6749, section 5.2, and of the provider. They are shown even if they contain a short secret.
 KNOWN_ERRORS = re.compile(
     "invalid_(request|client|grant|scope)|unauthorized_client|unsupported_grant_type|redirect_uri_mismatch"
+)
+# What to do about an error code.
+REMEDY = "check the client id, the client secret and the token endpoint"
+REMEDIES = {
+    "invalid_client": ("check client_id, client_secret and environment: sandbox and production have different clients"),
+    "invalid_scope": "ask for a scope that this client may have",
+    "unauthorized_client": "this client may not ask for tokens in this way; check grant_type",
+    "unsupported_grant_type": "it does not issue tokens in this way; check grant_type and the token endpoint",
+}
+WRONG_GRANT = (
+    "the grant was revoked or has expired; or the token is another client's, or another environment's "
+    "(sandbox or production), or of another kind, such as an access token or a code; authorize again, "
+    "or give the right one"
 )
 # Error codes of a 401 that blame the access token.
 TOKEN_ERRORS = {"invalid_token", "expired_token", "malformed_token"}
@@ -194,7 +207,14 @@ def merged_cookies(sent: str, fresh: str) -> str:
 
 
 def read_token_response(
-    response: HttpResponse, *, asked_at: float, refresh_token: Secret | None, scope: str, hidden: Iterable[Secret]
+    response: HttpResponse,
+    *,
+    asked_at: float,
+    refresh_token: Secret | None,
+    scope: str,
+    hidden: Iterable[Secret],
+    url: str = "",
+    client_id: str = "",
 ) -> Token:
     """
     Read the token endpoint's response.
@@ -214,6 +234,10 @@ def read_token_response(
 
         hidden: Secrets to be removed from the provider's texts.
 
+        url: Where it came from, for messages.
+
+        client_id: Who has asked, for messages.
+
     Raises:
         LoginRequiredError: The error code is `invalid_grant`.
 
@@ -222,15 +246,15 @@ def read_token_response(
         TokenUnavailableError: The response is not a token response: 429, 5xx, a redirect, or not what RFC 6749
             describes.
     """
-    fields = json_object(response.body)
-    if error := _error(response, fields, hidden):
+    fields, endpoint = json_object(response.body), f"the token endpoint {url}".rstrip()
+    if error := _error(response, fields, hidden, endpoint=endpoint, client_id=client_id):
         raise error
     try:
         return read_token(fields, asked_at=asked_at, refresh_token=refresh_token, scope=scope)
     except KeyError:
-        raise _unusable(response, "; ".join(error_messages(fields)), hidden) from None
+        raise _unusable(response, "; ".join(error_messages(fields)), hidden, endpoint) from None
     except (TypeError, ValueError) as error:
-        raise _unusable(response, str(error), hidden) from None
+        raise _unusable(response, str(error), hidden, endpoint) from None
 
 
 def read_token(
@@ -254,12 +278,14 @@ def read_token(
     )
 
 
-def _error(response: HttpResponse, fields: Mapping[str, Any], hidden: Iterable[Secret]) -> FoxyAuthError | None:
+def _error(
+    response: HttpResponse, fields: Mapping[str, Any], hidden: Iterable[Secret], *, endpoint: str, client_id: str
+) -> FoxyAuthError | None:
     code = text_of(fields.get("error"))
     description = clean(text_of(fields.get("error_description")), hidden) or None
     if asks_to_try_later(response.status) or code in TEMPORARY_ERRORS:
         return TokenUnavailableError(
-            f"the token endpoint is unavailable ({response.status}): {description or 'no explanation'}; try later",
+            f"{endpoint} is unavailable ({response.status}): {description or 'no explanation'}; try later",
             retry_after=retry_after(response.headers),
             # A gateway that timed out does not know whether the provider has issued a token.
             repeatable=response.status != GATEWAY_TIMEOUT,
@@ -269,19 +295,20 @@ def _error(response: HttpResponse, fields: Mapping[str, Any], hidden: Iterable[S
     code = code if KNOWN_ERRORS.fullmatch(code) else clean(code, hidden)
     reason = f"{code}: {description}" if description else code
     if code == "invalid_grant":
-        message = f"the grant was revoked or has expired ({reason}); authorize again"
+        message = f"{endpoint} refuses the refresh token ({reason}): {WRONG_GRANT}"
         return LoginRequiredError(message, error=code, description=description)
-    message = f"the token endpoint refuses ({reason}); check the client id, the client secret and the token endpoint"
+    # Another id may be the secret, if the two were swapped.
+    is_id = code == "invalid_client" and client_id.startswith(CLIENT_ID_PREFIX)
+    client = f" the client {clean(client_id, hidden)}" if is_id else ""
+    message = f"{endpoint} refuses{client} ({reason}); {REMEDIES.get(code, REMEDY)}"
     return TokenRefusedError(message, error=code, description=description, status=response.status)
 
 
-def _unusable(response: HttpResponse, reason: str, hidden: Iterable[Secret]) -> TokenUnavailableError:
+def _unusable(response: HttpResponse, reason: str, hidden: Iterable[Secret], endpoint: str) -> TokenUnavailableError:
     if 300 <= response.status < 400:  # noqa: PLR2004
         reason = "it redirects, and secrets are not sent elsewhere"
     reason = clean(reason, hidden) or "no token in the response"
-    message = (
-        f"the token endpoint gave no usable response ({response.status}): {reason}; check its address, then try later"
-    )
+    message = f"{endpoint} gave no usable response ({response.status}): {reason}; check its address, then try later"
     return TokenUnavailableError(message, retry_after=retry_after(response.headers))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from ipaddress import ip_address
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -69,6 +70,18 @@ def is_on_loopback(url: str) -> bool:
     """Tell whether *url* leads to this machine."""
     origin = Origin.of(url)
     return origin is not None and origin.on_loopback
+
+
+def foreign_home(api: str | None, origins: Collection[Origin]) -> str | None:
+    """
+    Return the origin of the API home *api*, if that is of another environment than the one with *origins*.
+
+    What was issued on this machine, by an emulator, is good for nothing elsewhere, and counts for none.
+    """
+    home = Origin.of(api) if api else None
+    if home is None or home.on_loopback or home in origins:
+        return None
+    return f"{home.scheme}://{home.netloc}"
 
 
 def plain_origin(url: str) -> Origin | None:

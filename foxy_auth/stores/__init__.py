@@ -1,7 +1,7 @@
 """
 Stores: where the token of a grant is kept between runs, and shared by processes and machines.
 
-A store holds one record, the token of one grant. Pass it to `FoxyAuth(store=…)`. Any object with the three methods of
+A store holds one record, the token of one grant. Pass it to `FoxyAuth(store=…)`. Any object with the methods of
 `TokenStore` can be a store; `foxy_auth.testing` has tests for one of your own.
 """
 
@@ -28,8 +28,8 @@ class TokenStore(Protocol):
     """
     Keeps the token of one grant.
 
-    The methods are called from short threads, never on an event loop, so they may block. `load`, `save` and `lock` of
-    one refresh are called in the same thread. Any exception counts as a failure of the store, except the
+    The methods are called from short threads, never on an event loop, so they may block. Those that one refresh or one
+    logout needs are called in the same thread. Any exception counts as a failure of the store, except the
     `TimeoutError` of `lock`.
     """
 
@@ -39,6 +39,10 @@ class TokenStore(Protocol):
 
     def save(self, token: Token) -> None:
         """Replace the stored token by *token*, entirely or not at all."""
+        ...
+
+    def delete(self) -> None:
+        """Remove the stored token; do nothing if there is none."""
         ...
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
@@ -51,6 +55,12 @@ class TokenStore(Protocol):
             timeout: Seconds to wait for another holder; then `TimeoutError`.
         """
         ...
+
+
+def place_of(store: object) -> str:
+    """Name the class of a store and, if it says so, where the token is: ours do, as text."""
+    name = type(store).__name__
+    return name if type(store).__str__ is object.__str__ else f"{name} ({store})"
 
 
 if not TYPE_CHECKING:  # or a misspelt name would be one of these

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
@@ -11,6 +10,7 @@ from copy import copy
 from threading import get_ident
 from typing import Any, NamedTuple, Self
 
+from foxy_auth._events import logger
 from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._errors import store_errors
@@ -19,8 +19,6 @@ from foxy_auth.token import Token
 
 ATTEMPTS = 5  # to save without the lock, while others save too
 LONGEST_NAME = 190  # characters; MySQL indexes 255, and suffixes need room
-
-logger = logging.getLogger("foxy_auth")
 
 
 class Stored(NamedTuple):
@@ -71,7 +69,7 @@ class CompareAndSetStore(ABC):
             seen = self._read()
         if _holder() in self._seen:
             self._seen[_holder()] = seen
-        return self._records.read(seen.record if seen else None, self._place)
+        return self._records.read(seen.record if seen else None, self)
 
     def save(self, token: Token) -> None:
         """
@@ -88,7 +86,16 @@ class CompareAndSetStore(ABC):
                     if has_lock:
                         self._seen[_holder()] = written
                     return
-        raise StoreError(f"{self._place}: somebody else has saved a newer token; load that one")
+            there = self._read()
+        if there is None or self._records.read(there.record, self) != token:  # or a thread without lock has saved it
+            raise StoreError(f"{self}: somebody else has saved a newer token, or removed it; load again")
+
+    def delete(self) -> None:
+        """Remove the record, whoever has written it; one that was damaged and kept stays."""
+        with self._errors("removed"):
+            self._delete()
+        if _holder() in self._seen:
+            self._seen[_holder()] = None
 
     @contextmanager
     def lock(self, timeout: float) -> Generator[None]:
@@ -117,7 +124,7 @@ class CompareAndSetStore(ABC):
         try:
             release()
         except Exception as error:  # noqa: BLE001
-            logger.warning("the lock of %s was not released (%s)", self._place, type(error).__name__)
+            logger.warning("the lock of %s was not released (%s)", self, type(error).__name__)
 
     def _replace(self, seen: Stored | None, token: Token) -> Stored | None:
         if seen is not None and self._records.is_damaged(seen.record):
@@ -126,14 +133,13 @@ class CompareAndSetStore(ABC):
         return self._write(self._records.write(token, seen.record if seen else None), seen)
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
-        return store_errors(self._place, action, self._advice)
+        return store_errors(self, action, self._advice)
 
     # --- what differs between servers ---------------------------------------------------------------------------------
 
-    @property
     @abstractmethod
-    def _place(self) -> str:
-        """What errors call the record."""
+    def __str__(self) -> str:
+        """Say where the record is; errors begin with it."""
 
     @abstractmethod
     def _read(self) -> Stored | None:
@@ -142,6 +148,10 @@ class CompareAndSetStore(ABC):
     @abstractmethod
     def _write(self, record: Secret, seen: Stored | None) -> Stored | None:
         """Replace what was *seen* by *record*, and return that as `_read` would; None if something else is there."""
+
+    @abstractmethod
+    def _delete(self) -> None:
+        """Remove the record, if there is one."""
 
     @abstractmethod
     def _put_aside(self) -> None:
@@ -169,6 +179,9 @@ class ClientFactory:
 
     The function is called when the client is first needed. All stores of `for_key` share the client, and a pickle takes
     the function along.
+
+    Attributes:
+        made: The client; None before it was needed.
     """
 
     def __init__(self, source: Any, prepare: Callable[[Any], Any]) -> None:
@@ -182,7 +195,7 @@ class ClientFactory:
         """
         self._source = source
         self._prepare = prepare
-        self._client = None if callable(source) else prepare(source)
+        self.made = None if callable(source) else prepare(source)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not callable(self._source):
@@ -192,10 +205,10 @@ class ClientFactory:
 
     def get(self) -> Any:
         """Return the client."""
-        if self._client is None:  # two threads may each make one; that does no harm
+        if self.made is None:  # two threads may each make one; that does no harm
             made = self._source()
             try:
-                self._client = self._prepare(made)
-            except (TypeError, ValueError) as error:
+                self.made = self._prepare(made)
+            except (TypeError, ValueError, ImportError) as error:
                 raise StoreError(str(error)) from None
-        return self._client
+        return self.made

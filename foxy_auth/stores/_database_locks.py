@@ -6,7 +6,6 @@ However the database and the table are addressed (URL, function, schema, search 
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +13,8 @@ from contextlib import ExitStack
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from foxy_auth._events import logger
+from foxy_auth._time import monotonic
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._file_lock import lock_file
 
@@ -24,8 +25,6 @@ POLL_INTERVAL = 0.05  # seconds
 # Seconds after which the server ends the connection of a holder that is gone but whose connection still looks open:
 # its machine vanished, or a child that was forked meanwhile keeps the socket. Longer than any refresh should take.
 SILENCE = 300
-
-logger = logging.getLogger("foxy_auth")
 
 
 class _AdvisoryLock(NamedTuple):
@@ -93,9 +92,9 @@ def _hold_on_server(stack: ExitStack, engine: sqlalchemy.Engine, row: dict[str, 
     parameters = {**row, "silence": SILENCE}
     connection = stack.enter_context(engine.connect())
     connection.execution_options(isolation_level="AUTOCOMMIT").detach()
-    deadline = time.monotonic() + timeout
+    deadline = monotonic() + timeout
     while not connection.execute(text(statements.acquire), parameters).scalar():
-        if time.monotonic() + POLL_INTERVAL > deadline:
+        if monotonic() + POLL_INTERVAL > deadline:
             raise TimeoutError("the lock in the database is held by another process")
         time.sleep(POLL_INTERVAL)
     stack.callback(connection.execute, text(statements.release), parameters)

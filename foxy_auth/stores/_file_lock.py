@@ -7,8 +7,6 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 from foxy_auth.stores._errors import store_errors
 from foxy_auth.stores._private_files import make_private_folder
 
@@ -25,6 +23,8 @@ def lock_file(path: str | os.PathLike[str], timeout: float) -> Generator[None]:
 
         StoreError: The file cannot be created or locked.
     """
+    from filelock import FileLock
+
     with store_errors(os.fspath(path), "locked", "repair its folder"):
         make_private_folder(Path(path).parent)
         # A new object each time: it belongs to this holder, and is not shared through a fork or a pickle.

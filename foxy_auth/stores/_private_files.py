@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
 from collections.abc import Callable, Generator
@@ -13,13 +12,12 @@ from pathlib import Path
 from stat import S_IMODE, S_ISLNK, S_ISREG, S_ISVTX, S_IWOTH
 from typing import IO
 
+from foxy_auth._events import logger
 from foxy_auth.errors import StoreError
 
 HAS_MODES = os.name == "posix"
 OTHERS = 0o077
 MOST_LINKS = 40  # that one path may lead through, as in Linux
-
-logger = logging.getLogger("foxy_auth")
 
 
 def make_private_folder(folder: Path) -> None:
@@ -47,7 +45,7 @@ def private_file(path: Path, mode: str) -> Generator[IO[bytes]]:
         if HAS_MODES and status.st_uid != os.geteuid():
             raise StoreError(
                 f"{path} belongs to another user, number {status.st_uid}, and this program runs as number "
-                f"{os.geteuid()}; give it to that user if it is yours (chown {os.geteuid()}), or remove it"
+                f"{os.geteuid()}; give it to that user if it is yours (chown {os.geteuid()}), or move it"
             )
         if HAS_MODES and status.st_mode & OTHERS:
             with suppress(OSError):

@@ -12,8 +12,19 @@ from foxy_auth.errors import StoreError
 from foxy_auth.token import Token
 
 VERSION = 1
+ENCRYPTED = "gAAAA"  # how a Fernet token begins, and no JSON
 # A usual record has a few hundred characters; we neither write nor read longer ones than this.
 LARGEST_RECORD = 2**16
+
+OTHER_KEY = (
+    "the stored record cannot be decrypted with this encryption_key; give the key that it was encrypted with. If there "
+    "are several keys, give a list: the first encrypts, and all decrypt"
+)
+PLAIN_TEXT = (
+    "the stored record is not encrypted, and this store has an encryption_key. If it is yours, encrypt it: "
+    "token = plain.load(); plain.delete(); encrypted.save(token), where plain is the same store without an "
+    "encryption_key, and encrypted is this one"
+)
 
 EncryptionKey = str | bytes | Sequence[str | bytes]
 
@@ -22,7 +33,8 @@ class Records:
     """
     Writes and reads records.
 
-    A record is a JSON object with the fields of `Token.to_dict` and a `version`. Unknown fields are preserved. With an
+    A record is a JSON object with the fields of `Token.to_dict` and a `version`. Without a version it is a dict that
+    somebody else has stored; all that `Token.from_dict` reads are read. Unknown fields are preserved. With an
     encryption key the whole record is encrypted (Fernet: AES-128-CBC and HMAC-SHA-256), and one in plain text is
     refused.
 
@@ -57,8 +69,11 @@ class Records:
         Return the record of *token*, with the unknown fields of the *former* record, unless that is damaged.
 
         Raises:
+            TypeError: *token* is no `Token`.
+
             StoreError: The record would be too long to be read again.
         """
+        check_saved(token)
         fields = {} if former is None or self.is_damaged(former) else self._fields(former)
         fields = {**fields, **token.to_dict(), "version": VERSION}
         if self._fernet is not None:
@@ -81,7 +96,7 @@ class Records:
         try:
             return None if record is None else self._token(record)
         except StoreError as error:
-            raise StoreError(f"{place}: {error}; repair or remove it") from None
+            raise StoreError(f"{place}: {error}") from None
 
     def is_damaged(self, record: Secret) -> bool:
         """Tell whether *record* cannot be read."""
@@ -98,35 +113,58 @@ class Records:
                 f"the stored record was encrypted as {fields.get('name')!r} and not as {self._name!r}: it has been "
                 "renamed, or somebody has put it there; give it its old name and load it, to save it under a new one"
             )
-        if fields.get("version") != VERSION:
-            raise StoreError(f"the stored record is not of version {VERSION}; update foxy_auth")
+        version = fields.get("version", VERSION)
+        if type(version) is not int or version < VERSION:
+            raise _damaged("its version is none of ours")
+        if version > VERSION:
+            raise StoreError(f"the stored record is of version {version}, of a newer foxy_auth; update foxy_auth")
         try:
             return Token.from_dict(fields)
         except (TypeError, ValueError, OverflowError) as error:
-            raise StoreError(f"the stored record is damaged: {error}") from None
+            raise _damaged(error) from None
 
     def _fields(self, record: Secret) -> dict[str, Any]:
         text = record.reveal()
         if len(text) > LARGEST_RECORD:
             raise StoreError(f"the stored record is longer than {LARGEST_RECORD} characters")
+        if not text.strip():
+            raise StoreError("the record is empty, and holds no grant; remove it, or put a backup in its place")
         try:
             text.encode()  # fails on lone surrogates, which stand for bytes that are not UTF-8
             fields: Any = json.loads(self._decrypt(text))
         except (ValueError, RecursionError):
-            raise StoreError("the stored record is damaged: it is not JSON") from None
+            raise _damaged("it is not JSON") from None
         if not isinstance(fields, dict):
-            raise StoreError("the stored record is damaged: it is not a JSON object")
+            raise _damaged("it is not a JSON object")
         return cast("dict[str, Any]", fields)
 
     def _decrypt(self, record: str) -> str:
+        is_encrypted = record.startswith(ENCRYPTED)
         if self._fernet is None:
+            if is_encrypted:
+                raise StoreError(
+                    "the stored record is encrypted; give encryption_key=, the key that it was encrypted with"
+                )
             return record
         from cryptography.fernet import InvalidToken
 
         try:
             return str(self._fernet.decrypt(record.encode()), "utf-8")
         except InvalidToken:
-            raise StoreError("the stored record cannot be decrypted with this key, or is not encrypted") from None
+            raise StoreError(OTHER_KEY if is_encrypted else PLAIN_TEXT) from None
+
+
+def _damaged(reason: object) -> StoreError:
+    return StoreError(
+        f"the stored record is damaged ({reason}); repair it, or put a backup in its place. Whoever removes it gives "
+        "up its grant, and has to authorize again"
+    )
+
+
+def check_saved(token: object) -> None:
+    """Refuse to save anything but a `Token`."""
+    if not isinstance(token, Token):
+        raise TypeError(f"save takes a Token, not {type(token).__name__}; Token.from_dict(…) makes one of a dict")
 
 
 def check_key(key: str) -> str:

@@ -10,7 +10,8 @@ from stat import S_IMODE, S_IWGRP, S_IWOTH
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from foxy_auth.stores._private_files import HAS_MODES, OTHERS, logger
+from foxy_auth._events import logger
+from foxy_auth.stores._private_files import HAS_MODES, OTHERS
 
 COMPANIONS = ("", "-wal", "-shm", "-journal")
 SHARED = S_IWGRP | S_IWOTH  # set by somebody on purpose, not by SQLite

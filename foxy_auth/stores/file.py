@@ -11,6 +11,7 @@ from glob import escape
 from itertools import count
 from pathlib import Path
 
+from foxy_auth._libraries import check_installed
 from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._errors import store_errors
@@ -28,6 +29,10 @@ PROBE = "\n" * 4096  # a block of most file systems, and more than a usual recor
 class FileStore:
     """
     Keeps the token in a file that only its owner can read.
+
+    ```python
+    auth = FoxyAuth.from_env(store=FileStore("foxy-token.json"))
+    ```
 
     A new record is written to a temporary file that then replaces the old one, so the file is always complete. A file
     that has hard links is replaced under this name only. The lock is a lock of the operating system on a file beside
@@ -49,11 +54,22 @@ class FileStore:
 
         Raises:
             TypeError, ValueError: An argument is not what it should be.
+
+            ImportError: The package filelock is not installed.
         """
+        check_installed("filelock", needed_by="FileStore", extra="file")
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"FileStore takes the path of a file, not {type(path).__name__}")
+        if not os.fspath(path):
+            raise ValueError("FileStore takes the path of a file, and this one is empty")
         self._path, self._planted = resolve(Path(path).expanduser())
         if len(os.fsencode(self._path.name)) > LONGEST_NAME:
             raise ValueError(f"FileStore takes a file name of {LONGEST_NAME} bytes at most, including the key")
         self._records = Records(encryption_key).named(self._path.name)
+
+    def __str__(self) -> str:
+        """Name the file."""
+        return str(self._path)
 
     def for_key(self, key: str) -> FileStore:
         """Return the store of another grant: a file in the same folder whose name contains *key*."""
@@ -72,10 +88,21 @@ class FileStore:
         record = self._records.write(token, former)
         with self._temporary_file(record) as temporary:
             if former is not None and self._records.is_damaged(former):
-                self._path.replace(self._unused_name())
+                with suppress(FileNotFoundError):  # somebody has removed it meanwhile
+                    self._path.replace(self._unused_name())
             temporary.replace(self._path)
             self._sync_folder()
             self._remove_leftovers()
+
+    def delete(self) -> None:
+        """Remove the file; the lock file stays, and so do damaged records that were kept."""
+        self._check_way()
+        with store_errors(self._path, "removed", "repair its folder"), suppress(FileNotFoundError):
+            with private_file(self._path, "r+b"):
+                pass  # another user's file must not be removed, nor one without write permission
+            self._path.unlink()
+            self._sync_folder()
+        self._remove_leftovers()
 
     @contextmanager
     def lock(self, timeout: float) -> Generator[None]:

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from foxy_auth._libraries import check_installed
 from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._errors import store_errors
@@ -70,8 +71,10 @@ class KeyringStore:
 
             StoreError: There is no usable keyring, or it would store secrets in plain text.
 
-            ImportError: The package keyring is not installed.
+            ImportError: The package keyring or filelock is not installed.
         """
+        for library in ("keyring", "filelock"):
+            check_installed(library, needed_by="KeyringStore", extra="keyring")
         if not all(isinstance(name, str) and name for name in (service, user)):
             raise ValueError("KeyringStore takes two names: of your program, and of the user whose grant it is")
         self._service = service
@@ -94,7 +97,7 @@ class KeyringStore:
         """Return the token; `StoreError` if the keyring refuses it or it is damaged."""
         with self._errors("read"):
             record = self._get(self._backends())
-        return self._records.read(record, self._place)
+        return self._records.read(record, self)
 
     def save(self, token: Token) -> None:
         """Replace the stored token; a damaged record is kept under the user with `:damaged` appended."""
@@ -105,22 +108,29 @@ class KeyringStore:
             length = len(record.reveal())
             limit = self._limit or (WINDOWS_LIMIT if any(map(_is_windows, backends)) else length)
             if length > limit:
-                raise StoreError(f"{self._place}: the token takes {length} characters of {limit}; {ALTERNATIVE}")
+                raise StoreError(f"{self}: the token takes {length} characters of {limit}; {ALTERNATIVE}")
             if former is not None and self._records.is_damaged(former):
                 self._set(backends, f"{self._user}:damaged", former)
             self._set(backends, self._user, record)
+
+    def delete(self) -> None:
+        """Remove the entry from every keyring that has it; a damaged record that was kept stays."""
+        with self._errors("removed"):
+            for backend in self._backends():
+                if self._get([backend]) is not None:
+                    backend.delete_password(self._service, self._user)
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
         """Exclude the other threads and processes of this user; `TimeoutError` after *timeout* seconds."""
         name = sha256(f"{self._service}\0{self._user}".encode()).hexdigest()[:16]
         return lock_file(self._lock_path or _state_folder() / f"keyring-{name}.lock", timeout)
 
-    @property
-    def _place(self) -> str:
+    def __str__(self) -> str:
+        """Name the entry."""
         return f"the keyring entry of {self._user!r} at {self._service!r}"
 
     def _errors(self, action: str) -> AbstractContextManager[None]:
-        return store_errors(self._place, action, f"unlock the keyring, or {ALTERNATIVE}")
+        return store_errors(self, action, f"unlock the keyring, or {ALTERNATIVE}")
 
     def _backends(self) -> list[Any]:
         """
@@ -155,7 +165,7 @@ class KeyringStore:
             with suppress(NotImplementedError):  # some only know secrets that come from elsewhere
                 backend.set_password(self._service, user, record.reveal())
                 return
-        raise StoreError(f"no keyring that encrypts stores {self._place}; {ALTERNATIVE}")
+        raise StoreError(f"no keyring that encrypts stores {self}; {ALTERNATIVE}")
 
 
 def _links(backend: Any) -> Iterator[Any]:

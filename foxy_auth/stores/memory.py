@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from foxy_auth._secrets import guarded_class
-from foxy_auth.stores._records import check_key
+from foxy_auth.stores._records import check_key, check_saved
 from foxy_auth.token import Token
 
 
@@ -41,7 +41,12 @@ class MemoryStore:
 
     def save(self, token: Token) -> None:
         """Replace the token."""
+        check_saved(token)
         self._token = token
+
+    def delete(self) -> None:
+        """Forget the token."""
+        self._token = None
 
     @contextmanager
     def lock(self, timeout: float) -> Generator[None]:

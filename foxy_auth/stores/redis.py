@@ -8,8 +8,10 @@ from math import inf
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
+from foxy_auth._events import logger
+from foxy_auth._libraries import check_installed
 from foxy_auth._secrets import Secret, guarded_class
-from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored, logger, stored_record
+from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored, stored_record
 from foxy_auth.stores._records import LARGEST_RECORD, EncryptionKey, Records
 
 if TYPE_CHECKING:
@@ -60,16 +62,21 @@ class RedisStore(CompareAndSetStore):
 
         Raises:
             TypeError, ValueError: An argument is not what it should be.
+
+            ImportError: The package redis is not installed.
         """
+        check_installed("redis", needed_by="RedisStore", extra="redis")
         super().__init__(key, Records(encryption_key))
         if not 0.1 <= lease < inf:  # noqa: PLR2004 - excludes nan too
             raise ValueError("lease takes seconds, at least 0.1")
         self._client = ClientFactory(client, _check_client)
         self._lease = lease
 
-    @property
-    def _place(self) -> str:
-        return f"Redis key {self._key!r}"
+    def __str__(self) -> str:
+        """Name the key, and the server once there is a client."""
+        settings = getattr(getattr(self._client.made, "connection_pool", None), "connection_kwargs", {})
+        server = settings.get("path") or (settings.get("host") and f"{settings['host']}:{settings.get('port', 6379)}")
+        return f"Redis key {self._key!r}" + (f" at {server}" if server else "")
 
     def _read(self) -> Stored | None:
         client = self._client.get()
@@ -83,6 +90,9 @@ class RedisStore(CompareAndSetStore):
         replaced = seen.record.reveal().encode("utf-8", errors="surrogateescape") if seen else ""
         done = self._client.get().eval(COMPARE_AND_SET, 1, self._key, replaced, record.reveal())
         return Stored(record, record) if done else None
+
+    def _delete(self) -> None:
+        self._client.get().delete(self._key)
 
     def _put_aside(self) -> None:
         self._client.get().rename(self._key, f"{self._key}:damaged")
@@ -110,10 +120,10 @@ class RedisStore(CompareAndSetStore):
                 lock.reacquire()
             except LockError:
                 if not released.is_set():
-                    logger.warning("the lease of %s:lock ran out while it was held", self._place)
+                    logger.warning("the lease of %s ran out while it was held", f"{self._key}:lock")
                 return
             except Exception as error:  # noqa: BLE001 - Redis may be back before the lease runs out
-                logger.debug("the lease of %s:lock was not renewed (%s)", self._place, type(error).__name__)
+                logger.debug("the lease of %s was not renewed (%s)", f"{self._key}:lock", type(error).__name__)
 
 
 def _check_client(client: Any) -> Any:

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import partial
+from secrets import randbelow
 from typing import TYPE_CHECKING, Any, cast
 
+from foxy_auth._libraries import check_installed
 from foxy_auth._secrets import Secret, guarded_class
 from foxy_auth.errors import StoreError
 from foxy_auth.stores._compare_and_set import ClientFactory, CompareAndSetStore, Stored, stored_record
@@ -70,7 +72,10 @@ class SQLAlchemyStore(CompareAndSetStore):
 
         Raises:
             TypeError, ValueError: An argument is not what it should be, or the database is not supported.
+
+            ImportError: The package sqlalchemy is not installed, or filelock, which SQLite needs.
         """
+        check_installed("sqlalchemy", needed_by="SQLAlchemyStore", extra="sqlalchemy")
         super().__init__(key, Records(encryption_key))
         self._table = _table(table)
         self._engine = ClientFactory(engine, partial(_private_engine, schema=self._table.schema))
@@ -89,9 +94,13 @@ class SQLAlchemyStore(CompareAndSetStore):
         """The table, for migrations: `store.table.to_metadata(Base.metadata)`."""
         return self._table
 
-    @property
-    def _place(self) -> str:
-        return f"row {self._key!r} of table {self._table.fullname}"
+    def __str__(self) -> str:
+        """Name the row, and the database once there is an engine."""
+        row, url = f"row {self._key!r} of table {self._table.fullname}", self._engine.made and self._engine.made.url
+        if not url:
+            return row
+        server = f"{url.host}:{url.port}" if url.port else url.host
+        return f"{row} in {'/'.join(filter(None, (server, url.database)))}"
 
     def _read(self) -> Stored | None:
         from sqlalchemy import Text, func, select
@@ -105,7 +114,9 @@ class SQLAlchemyStore(CompareAndSetStore):
         return None if row is None else Stored(stored_record(row.record), row.version)
 
     def _write(self, record: Secret, seen: Stored | None) -> Stored | None:
-        columns, version = self._table.c, seen.version + 1 if seen else 1
+        columns = self._table.c
+        # A new record begins anywhere, or it could pass for one of the same number that was removed before it.
+        version = seen.version + 1 if seen else randbelow(2**30)
         values = {"record": record.reveal(), "version": version}
         try:
             with self._write_transaction() as connection:
@@ -120,6 +131,10 @@ class SQLAlchemyStore(CompareAndSetStore):
                 raise
             return None  # somebody else has inserted it first
         return Stored(record, version)
+
+    def _delete(self) -> None:
+        with self._engine.get().begin() as connection:
+            connection.execute(self._table.delete().where(self._table.c.name == self._key))
 
     def _put_aside(self) -> None:
         name, aside = self._table.c.name, f"{self._key}:damaged"
@@ -141,7 +156,7 @@ class SQLAlchemyStore(CompareAndSetStore):
             with self._engine.get().begin() as connection:
                 yield connection
         except DBAPIError as error:
-            raise StoreError(f"{self._place} cannot be written ({_code(error.orig)}); check the database") from None
+            raise StoreError(f"{self} cannot be written ({_code(error.orig)}); check the database") from None
 
 
 def _private_engine(engine: Any, schema: str | None) -> sqlalchemy.Engine:
@@ -178,6 +193,8 @@ def _check_engine(engine: Any) -> None:
         raise TypeError("SQLAlchemyStore takes an Engine of create_engine(…), not an async one: it works in threads")
     if engine.dialect.name not in DIALECTS:
         raise ValueError(f"SQLAlchemyStore supports {', '.join(DIALECTS)}, not {engine.dialect.name}")
+    if engine.dialect.name == "sqlite":
+        check_installed("filelock", needed_by="SQLAlchemyStore", extra="sqlalchemy")
     if engine.dialect.name == "sqlite" and isinstance(engine.pool, SingletonThreadPool | StaticPool):
         raise ValueError("SQLAlchemyStore takes a SQLite database in a file; instead of one in memory use MemoryStore")
 

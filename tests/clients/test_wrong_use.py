@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,11 +21,11 @@ DICT: Any = {"access_token": "FakeAccess"}
 
 WRONG = [
     pytest.param({"client_id": None}, TypeError, "client_id takes text", id="no-client-id"),
-    pytest.param({"client_id": ""}, ValueError, "client_id must be", id="empty-client-id"),
+    pytest.param({"client_id": ""}, ValueError, "client_id is empty", id="empty-client-id"),
     pytest.param({"client_id": "a:b"}, ValueError, "colon", id="colon-in-client-id"),
     pytest.param({"client_secret": None}, TypeError, "client_secret takes text", id="no-secret"),
     pytest.param({"client_secret": b"FakeSecret"}, TypeError, "client_secret takes text", id="bytes-for-secret"),
-    pytest.param({"client_secret": "FakeSecret\n"}, ValueError, "copy it again", id="secret-with-newline"),
+    pytest.param({"client_secret": "FakeSecret\n"}, ValueError, "ends with a newline", id="secret-with-newline"),
     pytest.param({"refresh_token": None}, ValueError, "needs a grant", id="no-grant"),
     pytest.param({"refresh_token": ""}, ValueError, "needs a grant", id="empty-grant"),
     pytest.param({"refresh_token": TOKEN}, TypeError, "goes into token=", id="token-for-refresh-token"),
@@ -99,6 +100,13 @@ def test_wrong_address_fails_at_once(address: str, name: str) -> None:
     addresses: dict[str, Any] = {"api": "https://api.foxycart.com", name: address}
     with pytest.raises(ValueError, match=f"Environment.{name}"):
         Environment(**addresses)
+
+
+def test_a_mock_is_a_callback() -> None:
+    """A mock for `on_token` is taken, though it seems to have the methods of a store as well."""
+    auth = FoxyAuth(**{**GOOD, "on_token": Mock()})
+
+    assert auth.token is None
 
 
 class ForeignRequest:

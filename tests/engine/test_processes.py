@@ -152,6 +152,9 @@ def test_a_refresh_at_exit(rotating: Emulator, runner: Runner, callback: str) ->
 def test_an_undelivered_token_is_offered_at_exit(rotating: Emulator, runner: Runner) -> None:
     """R19: A token that could not be delivered is offered once more when the interpreter exits."""
     code = """
+import logging
+
+logging.basicConfig()
 attempts = []
 
 def on_token(token):
@@ -204,7 +207,10 @@ begun.wait()
 def test_a_token_that_is_lost_at_exit(rotating: Emulator, runner: Runner, part: str) -> None:
     """R19, R23: If delivery fails at exit too, the log says that a token is lost, but not which."""
     code = f"""
+import logging
 from foxy_auth.stores import MemoryStore
+
+logging.basicConfig()
 
 class Failing(MemoryStore):
     def save(self, token):
@@ -300,6 +306,9 @@ time.sleep(0.5)
 def test_a_delivery_that_hangs_at_exit(rotating: Emulator, runner: Runner) -> None:
     """R9: An exit does not wait for ever for a callback that failed first and then hangs, on no version of Python."""
     code = """
+import logging
+
+logging.basicConfig()
 attempts = []
 
 def on_token(token):

@@ -495,6 +495,6 @@ def test_callers_wait_for_the_lock_and_for_a_token_request(foxy: Emulator) -> No
     endpoint, store = endpoint_for(foxy, timeout=10.0), MemoryStore(expired(foxy))
     grant = Grant(store.load(), None, Windows(300.0, 60.0), endpoint.clock)
     local = LocalRenewal(endpoint, grant, Backoff(endpoint.clock))
-    shared = SharedRenewal(local, grant, store, timeout=10.0, clock=endpoint.clock)
+    shared = SharedRenewal(local, grant, store, endpoint)
 
     assert (local.limit, shared.limit) == (50.0, 100.0)

@@ -21,7 +21,7 @@ import pytest
 import redis
 import requests
 import sqlalchemy
-from support.concurrent_calls import in_worker_thread
+from support.concurrent_calls import in_worker_thread, report_status_after, status_of
 from support.keyrings import FileKeyring
 from support.programs import needs_fork
 from support.sources import DEADLINE, auth_for, expired
@@ -85,17 +85,6 @@ def make_store(tmp_path: Path, server_url: Callable[[str], str]) -> MakeStore:
                 return sql_store(f"sqlite:///{tmp_path}/tokens.db" if kind == "sqlite" else server_url(kind), place)
 
     return make
-
-
-def status_of(auth: FoxyAuth, url: str) -> int:
-    """Call the API."""
-    return requests.get(url, auth=auth, timeout=DEADLINE).status_code
-
-
-def report_status_after(auth: FoxyAuth, url: str, start: Any, results: Any) -> None:
-    """Call the API when all are ready; it is here so that a spawned process can import it."""
-    start.wait(DEADLINE)
-    results.put(status_of(auth, url))
 
 
 def call_from_processes(count: int, auth: FoxyAuth, url: str, *, method: str = "fork") -> list[int]:

@@ -80,6 +80,10 @@ class FailingStore:
         self._life.network.note_saved(token.access_token)
         self._meet("save, and say no")
 
+    def delete(self) -> None:
+        """Remove the token."""
+        self._store.delete()
+
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
         """Exclude the others."""
@@ -341,6 +345,23 @@ class Life(RuleBasedStateMachine):
         """Replace the grant by a new one."""
         self.settle()
         self.log_in()
+
+    @precondition(lambda self: self.latch is None)
+    @rule(number=st.integers(0, 1))
+    def log_out(self, number: int) -> None:
+        """R29: Log a program out, and begin anew: neither its memory nor the store has a token in between."""
+        self.settle()
+        program = self.program(number)
+        if not isinstance(program, Program):
+            return
+        self.store_faults.clear()
+        program.auth.logout()
+        assert program.use() == program.refresh() == "error"
+        assert program.token is None
+        assert program.store is None or program.store.load() is None
+        self.log_in()
+        if program.store is not None:
+            self.restart(number, kill=True)
 
     # --- time and the provider ---------------------------------------------------------------------------------------
 

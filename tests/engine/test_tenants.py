@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from foxy_auth import FoxyAuth, Token
 
-TENANTS = {"asyncio": 200, "trio": 200, "threads": 100}
+TENANTS = {"asyncio": 150, "trio": 150, "threads": 100}
 RING = 100  # tenants; far more than the token requests that may be under way
 AT_ONCE = 32  # token requests that may be under way in a process
 THREADS = 40  # that the package may have
@@ -136,8 +136,8 @@ def test_all_tokens_have_expired(provider: Provider, callers: str) -> None:
     assert sorted(served) == sorted(tenants)
     assert threads[0] - before <= THREADS
     assert report["most_under_way"] <= AT_ONCE
-    # By and large: a thread may be held up after it has begun.
-    assert 2 * sum(map(begun.__getitem__, early)) < sum(map(begun.__getitem__, late))
+    if callers != "threads":  # which the system holds up after they have begun, in whatever order
+        assert 2 * sum(map(begun.__getitem__, early)) < sum(map(begun.__getitem__, late))
 
 
 # --- callbacks and stores that need another tenant's token ---------------------------------------------------------

@@ -19,6 +19,7 @@ from fuzzing.inputs import TOKENS, inputs
 MAIN = Path(__file__).with_name("__main__.py")
 NAMES = (
     "token",
+    "outage",
     "401",
     "hal",
     "callback",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from math import isfinite
+from ssl import SSLError
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
@@ -48,6 +49,7 @@ from foxy_auth._oauth.messages import (
     read_token_response,
 )
 from foxy_auth._oauth.origin import DEFAULT_PORTS, Origin
+from foxy_auth._outages import Sending, outage_of
 from foxy_auth._secrets import Secret
 from foxy_auth.cli.login.callback import find_problem
 from foxy_auth.cli.login.flow import Login
@@ -126,6 +128,16 @@ def read_token(data: bytes) -> Token | FoxyAuthError:
     assert token.expires_at is None or (isfinite(token.expires_at) and token.expires_at >= ASKED_AT)
     assert token == Token.from_dict(json.loads(json.dumps(token.to_dict())))
     return token
+
+
+def explain_outage(data: bytes) -> FoxyAuthError:
+    """Say why no response came, in the words of an error that quotes what did."""
+    words = data[1:].decode("latin-1")
+    kinds = (httpx.RemoteProtocolError(words), httpx.ProxyError(words), ConnectionError(104, words), SSLError(1, words))
+    error = kinds[data[0] % len(kinds)] if data else TimeoutError()
+    is_by_users_client = len(data) % 2 == 1
+    sending = Sending(f"{ENVIRONMENT.api}/{words}", "httpx", 5.0, is_by_users_client, HIDDEN)
+    return _checked(TokenUnavailableError(sending.explain(error, outage_of(error, is_unsent=not words))))
 
 
 def read_401(data: bytes) -> Retry | None:
@@ -326,6 +338,11 @@ READERS = {
             _seed(400, "", MESSAGES),
             _seed(200, "", "\ufeff{}".encode("utf-16")),
         ),
+    ),
+    "outage": Reader(
+        explain_outage,
+        MAX_TOKEN_RESPONSE,
+        (b"\0illegal status line: \x1b[2J", b"\1502 Bad Gateway", b"\2Connection reset by peer", b"\3wrong version"),
     ),
     "401": Reader(
         read_401,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import redis
@@ -84,6 +84,12 @@ def _settings(wrong: Wrong) -> object:
     )
 
 
+def _client_settings(wrong: Wrong) -> object:
+    return OAuthClient.from_env(
+        {"FOXY_API_CLIENT_ID": CLIENT_ID, "FOXY_API_CLIENT_SECRET": secret("client secret"), **wrong()}
+    )
+
+
 class _AsyncStore(MemoryStore):
     async def load(self) -> Token:  # type: ignore[override]
         return Token(secret("access token"))
@@ -160,6 +166,14 @@ ARGUMENTS = [
             "FOXY_API_URL": lambda: f"https://somebody:{secret('client secret')}@example.com",
             "token": _text,
             "http": _text,
+        },
+    ),
+    *_of_arguments(
+        "OAuthClient.from_env",
+        _client_settings,
+        {
+            "FOXY_API_CLIENT_SECRET": lambda: f"{secret('client secret')}\n{secret('code')}",
+            "FOXY_API_URL": lambda: f"https://somebody:{secret('client secret')}@example.com",
         },
     ),
 ]
@@ -378,6 +392,14 @@ METHODS = [
     ),
     _misuse("new_client_id: bytes", lambda _: foxy_auth.new_client_id(_bytes()), "new_client_id"),
     _misuse("new_client_id", lambda _: foxy_auth.new_client_id(_text()), "new_client_id"),
+    _misuse(
+        "Token.__call__", lambda world: httpx.get(world.api_url, auth=cast("Any", world.token())), "Token.__call__"
+    ),
+    _misuse(
+        "OAuthClient.__call__",
+        lambda world: httpx.get(world.api_url, auth=cast("Any", world.client())),
+        "OAuthClient.__call__",
+    ),
     _misuse("expired", lambda world: world.token().expired(_text()), "Token.expired"),
     Row("from_dict: text", lambda _: Token.from_dict(_text()), TypeError, ("Token.from_dict",)),
     Row("from_dict: nothing", lambda _: Token.from_dict({"token": secret("code")}), ValueError, ("Token.from_dict",)),

@@ -221,6 +221,19 @@ def _elsewhere(world: World) -> Any:
     return Environment.adiscover(world.environment.api)
 
 
+def _kept(changes: Options) -> Any:
+    """Read a registration that was kept, but for what *changes* returns."""
+    return foxy_auth.Registration.from_dict(
+        {
+            "client_id": "made-up",
+            "client_secret": secret("client secret"),
+            "environment": {"api": "https://api.foxycart.com"},
+            "token": new_token(),
+            **changes(),
+        }
+    )
+
+
 def _text() -> Any:
     return secret("access token")
 
@@ -238,6 +251,13 @@ ROWS = [
     _wrong(
         "register_client: version", lambda world: CALLS["register_client"](world, "", lambda: {"api_version": _text()})
     ),
+    Row(
+        "Registration.from_dict: secret",
+        lambda _: _kept(lambda: {"client_secret": f" {secret('client secret')}"}),
+        ValueError,
+        ("Registration.from_dict",),
+    ),
+    _wrong("Registration.from_dict: token", lambda _: _kept(lambda: {"token": _text()})),
     _wrong("create_user: auth", lambda _: foxy_auth.create_user(_text(), **USER)),
     _wrong("acreate_user: auth", lambda _: foxy_auth.acreate_user(_text(), **USER)),
     _wrong(

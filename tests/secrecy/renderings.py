@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 RICH: tuple[dict[str, Any], ...] = ({}, {"locals_max_string": None, "locals_max_length": None})
 
 
-def rendered(error: BaseException) -> dict[str, str]:
-    """Return all that is told about *error*, by who tells it."""
-    return {name: render(error) for name, render in RENDERINGS.items()}
+def rendered(error: BaseException, *, by_loguru: bool = True) -> dict[str, str]:
+    """Return all that is told about *error*, by who tells it; loguru, which takes longest, may be left out."""
+    return {name: render(error) for name, render in RENDERINGS.items() if by_loguru or name != "loguru"}
 
 
 def _traceback(error: BaseException) -> str:

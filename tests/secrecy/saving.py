@@ -251,6 +251,7 @@ def _direct(made: str, make: Callable[[World], Any], *names: str) -> list[Row]:
     acts: dict[str, Callable[[Any, World], object]] = {
         "save": _save,
         "load": _load,
+        "delete": lambda store, _: store.delete(),
         "lock": lambda store, _: _lock(store),
     }
 
@@ -262,20 +263,20 @@ def _direct(made: str, make: Callable[[World], Any], *names: str) -> list[Row]:
 
 
 DIRECT = [
-    *_direct("FileStore: no folder,", _file_below_a_file, "load", "save", "lock"),
-    *_direct("FileStore: no regular file,", _no_file, "load", "save"),
+    *_direct("FileStore: no folder,", _file_below_a_file, "load", "save", "delete", "lock"),
+    *_direct("FileStore: no regular file,", _no_file, "load", "save", "delete"),
     *_direct("FileStore: another encryption key,", _of_another_key, "load"),
     *_direct("FileStore: plain where encrypted,", _plain_where_encrypted, "load"),
     Row("FileStore: full disk, save", _save_on_full_disk, StoreError, ("FileStore.save",)),
     Row("FileStore: full disk, lock", _lock_on_full_disk, StoreError, ("FileStore.lock",)),
     Row("FileStore: too long, save", _too_long, StoreError, ("FileStore.save",)),
-    *_direct("RedisStore: away,", _redis_away, "load", "save", "lock"),
+    *_direct("RedisStore: away,", _redis_away, "load", "save", "delete", "lock"),
     Row("RedisStore: quotes, load", _with_quoting_redis(_load), StoreError, ("RedisStore.load",)),
     Row("RedisStore: quotes, save", _with_quoting_redis(_save), StoreError, ("RedisStore.save",)),
     Row(
         "RedisStore: quotes, lock", _with_quoting_redis(lambda store, _: _lock(store)), StoreError, ("RedisStore.lock",)
     ),
-    *_direct("SQLAlchemyStore: no table,", partial(_sql, table=False), "load", "save"),
+    *_direct("SQLAlchemyStore: no table,", partial(_sql, table=False), "load", "save", "delete"),
     *_direct("SQLAlchemyStore: no UTF-8,", _undecodable, "load", "save", "lock"),
     *_direct("SQLAlchemyStore: no folder,", _sql_without_folder, "load", "save", "lock"),
     *_direct("SQLAlchemyStore: quotes,", partial(_sql, factory=QuotingConnection), "save"),
@@ -285,7 +286,7 @@ DIRECT = [
         StoreError,
         ("SQLAlchemyStore.create_table",),
     ),
-    *_direct("KeyringStore: refuses,", _broken_keyring, "load", "save"),
+    *_direct("KeyringStore: refuses,", _broken_keyring, "load", "save", "delete"),
     *_direct("KeyringStore: damaged,", _damaged_keyring, "load"),
     *_direct("KeyringStore: quotes,", lambda world: _keyring(world, QuotingKeyring(world.folder / "k")), "save"),
     *(row for name in _damaged_records() for row in _damage(name)),
@@ -413,6 +414,10 @@ class OwnStore:
     def save(self, token: Token) -> None:
         """Keep nothing."""
         self._fail("save", token)
+
+    def delete(self) -> None:
+        """Remove nothing."""
+        self._fail("delete", self.token())
 
     @contextmanager
     def lock(self, timeout: float) -> Iterator[None]:
@@ -551,6 +556,13 @@ BY_AUTH = [
         for one in FAILURES
     ),
     Row("get_token: store is locked by somebody who says too much", _held_by_another, StoreError),
+    *(
+        _refreshing(f"logout: store cannot delete {one}", _own(one, "delete"), FoxyAuth.logout, "FoxyAuth.logout")
+        for one in FAILURES
+    ),
+    _refreshing(
+        "alogout: store cannot lock with causes", _own("with causes", "lock"), FoxyAuth.alogout, "FoxyAuth.alogout"
+    ),
     *(
         _refreshing(f"aget_token: {name}", make, FoxyAuth.aget_token, "FoxyAuth.aget_token")
         for name, make in FAILING_TO_LOAD.items()

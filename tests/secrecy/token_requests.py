@@ -15,7 +15,7 @@ import httpx2
 import requests
 from secrecy.made_up import secret
 from secrecy.provider import DROP, HANG, Answer, Asked, badly_framed, closed_port, document
-from secrecy.world import ECHOES, LATER, Row, World
+from secrecy.world import ECHOES, LATER, Row, World, new_token
 from support.clock import FakeClock
 
 from foxy_auth import (
@@ -227,7 +227,18 @@ def _echoing_401(world: World) -> None:
     world.provider.answer = answer
 
 
-def _row(call: str, failure: str, prepare: Prepare, raises: type[FoxyAuthError]) -> Row:
+def _echoing_401_always(world: World) -> None:
+    """Let the API repeat the token, and the next ones, though they are issued: what is recorded has our frames."""
+
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "POST":
+            return document(200, new_token())
+        return document(401, {"error": "invalid_token", "error_description": " ".join(asked.secrets)})
+
+    world.provider.answer = answer
+
+
+def _row(call: str, failure: str, prepare: Prepare, raises: type[FoxyAuthError] | None) -> Row:
     act, covers = CALLS[call]
 
     def attempt(world: World) -> Any:
@@ -312,6 +323,11 @@ ROWS = [
     _row("httpx", "the response is too long", _answering(_too_long), TokenUnavailableError),
     *(
         _row(call, "the 401 repeats the token", _echoing_401, TokenUnavailableError)
+        for call in CALLS
+        if "after a 401" in call
+    ),
+    *(
+        _row(call, "it is retried, and the 401 repeats the token", _echoing_401_always, None)
         for call in CALLS
         if "after a 401" in call
     ),

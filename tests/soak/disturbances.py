@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from support.servers import Server
 
 GAP = 3.0  # seconds from one disturbance to the next, on average
-# Seconds of a store's outage: less than a token that is not saved yet is tried for under the lock (README, "If the
-# store is down"), which is two timeouts.
+# Seconds of a store's outage: less than a token that is not saved yet is tried for under the lock (reference/stores.md,
+# "If the store is down"), which is two timeouts.
 OUTAGE = (0.5, 4.0)
 SQLITE_OUTAGE = (0.5, 8.0)  # SQLite itself waits five seconds
 STORM = (2.0, 8.0)

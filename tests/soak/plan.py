@@ -13,8 +13,8 @@ LIFE = 5.0  # seconds that an access token lives
 STALE_AFTER = 0.75 * LIFE  # when it is refreshed in the background (R5)
 TIMEOUT = 5.0  # seconds for each wait on the network
 BUSY = 1.0  # seconds by which a busy machine may be late
-LONGEST_WAIT = 10 * TIMEOUT + BUSY  # for a new token, with a store (README, settings)
-SAVE_LIMIT = 2 * TIMEOUT  # seconds that the lock is held while saving is tried again (README, "If the store is down")
+LONGEST_WAIT = 10 * TIMEOUT + BUSY  # for a new token, with a store (reference/settings.md)
+SAVE_LIMIT = 2 * TIMEOUT  # seconds that the lock is held while saving is tried again (reference/stores.md)
 UNSAVED = 3 * TIMEOUT  # seconds that a token may be unsaved while its process lives: the step, and two timeouts more
 
 

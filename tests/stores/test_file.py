@@ -135,6 +135,20 @@ def test_relative_paths_and_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert FileStore(tmp_path / "link.json").load() == TOKEN
 
 
+def test_what_delete_leaves(tmp_path: Path) -> None:
+    """R23: The record goes, and what a killed writer left of it; the lock, a damaged record and other files stay."""
+    store = FileStore(tmp_path / "token.json")
+    (tmp_path / "token.json").write_text("{damaged")
+    with store.lock(1.0):
+        store.save(TOKEN)
+    FileStore(tmp_path / "other.json").save(TOKEN)
+    (tmp_path / ".token.json.a.new").write_text("made up")
+    os.utime(tmp_path / ".token.json.a.new", (1, 1))
+    store.delete()
+
+    assert {path.name for path in tmp_path.iterdir()} == {"other.json", "token.json.1.damaged", "token.json.lock"}
+
+
 # --- what cannot be written ------------------------------------------------------------------------------------------
 
 
@@ -209,11 +223,11 @@ def test_a_file_without_permissions(folder: Path, action: str) -> None:
 
 
 def test_a_read_only_folder_can_be_loaded_from(folder: Path) -> None:
-    """A token in a folder without write permission can be loaded, but not saved or locked."""
+    """A token in a folder without write permission can be loaded, but not saved, deleted or locked."""
     with modes(folder, 0o555, token=0o444, lock=0o444) as store:
         outcomes = [without_privileges(lambda run=run: run(store)) for run in ACTIONS.values()]  # type: ignore[misc]
 
-    assert [outcome.partition("(")[0] for outcome in outcomes] == ["done", "StoreError", "StoreError"]
+    assert [outcome.partition("(")[0] for outcome in outcomes] == ["done", *["StoreError"] * 3]
     assert store.load() == TOKEN
 
 

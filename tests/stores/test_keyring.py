@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 from support.keyrings import BrokenKeyring, FileKeyring, PlaintextKeyring
 
@@ -90,6 +91,23 @@ def test_the_keyring_of_the_machine(monkeypatch: pytest.MonkeyPatch, backend: Fi
     KeyringStore(SERVICE, "ann").save(TOKEN)
 
     assert list(backend.secrets()) == ["made-up-program ann"]
+
+
+def test_delete_reaches_every_keyring(tmp_path: Path) -> None:
+    """No older token comes to light in another keyring of a chain; a keyring that cannot remove one is an error."""
+    old, new = (FileKeyring(tmp_path / name) for name in ("old", "new"))
+    KeyringStore(SERVICE, "ann", backend=old).save(TOKEN)
+    store = KeyringStore(SERVICE, "ann", backend=chain(FAIL, new, old))
+    store.save(replace(TOKEN, access_token="made-up-newer"))
+    store.delete()
+    assert (store.load(), old.secrets(), new.secrets()) == (None, {}, {})
+
+    keeping = type("Keeping", (FileKeyring,), {"delete_password": KeyringBackend.delete_password})(tmp_path / "old")
+    store = KeyringStore(SERVICE, "ann", backend=chain(new, keeping))
+    store.delete()
+    old.set_password(SERVICE, "ann", "made up")
+    with pytest.raises(StoreError, match="cannot be removed"):
+        store.delete()
 
 
 def test_windows_stores_1280_characters(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def as_nobody(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o620, 0o601, 0o666, 0o777], ids=oct)
-@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("action", ["load", "save", "lock"])
 def test_a_record_that_others_can_access(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, action: str, mode: int
 ) -> None:
@@ -302,7 +302,7 @@ def test_a_link_that_is_planted_later(folder: Path, name: str, action: str) -> N
         (shared / "app").mkdir()
         (shared / "app").chmod(0o1777)
     as_nobody(lambda: (shared / "app" / name).symlink_to(folder / "victim" if name else folder))
-    if (action, name) == ("load", "token.json.lock") or (action, name) == ("save", "token.json.lock"):
+    if action != "lock" and name == "token.json.lock":
         ACTIONS[action](store)
     else:
         with pytest.raises(StoreError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -32,10 +33,39 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "token.json"
 
 
-def test_a_record_of_a_newer_version(path: Path) -> None:
-    """A record of a later version of this package is an error that says to update."""
-    path.write_text(json.dumps({**TOKEN.to_dict(), "version": 2}))
-    with pytest.raises(StoreError, match="update foxy_auth"):
+@pytest.mark.parametrize(
+    "stored",
+    [
+        TOKEN.to_dict(),  # as `foxy-auth login --output` wrote it, and programs that keep tokens themselves
+        {**TOKEN.to_dict(), "obtained_at": None, "expires_in": 7200, "scope": TOKEN.scope.split(), "note": "keep me"},
+        {"access_token": TOKEN.access_token, "refresh_token": TOKEN.refresh_token, "expires": "2027-01-15T10:00:00Z"},
+    ],
+    ids=["to_dict", "requests-oauthlib", "hand-written"],
+)
+def test_a_token_dict_without_a_version(path: Path, stored: dict[str, Any]) -> None:
+    """Every dict that `Token.from_dict` reads is a record; the next save gives it a version, and keeps its fields."""
+    path.write_text(json.dumps(stored, indent=2) + "\n")
+    store = FileStore(path)
+    loaded = store.load()
+    store.save(NEWER)
+
+    assert loaded == Token.from_dict(stored)
+    assert store.load() == NEWER
+    assert json.loads(path.read_text()) == {**stored, **NEWER.to_dict(), "version": 1}
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("version", "message"),
+    [
+        (2, "of version 2, of a newer foxy_auth; update foxy_auth$"),
+        *[(odd, "damaged") for odd in (0, -1, "2", True, None)],
+    ],
+)
+def test_a_record_of_another_version(path: Path, version: Any, message: str) -> None:
+    """A record of a later version of this package is an error that says to update; an odd one is damaged."""
+    path.write_text(json.dumps({**TOKEN.to_dict(), "version": version}))
+    with pytest.raises(StoreError, match=message):
         FileStore(path).load()
 
 
@@ -110,11 +140,38 @@ def test_encryption_keys_can_be_replaced(path: Path) -> None:
     assert (loaded, FileStore(path, encryption_key=new).load()) == (TOKEN, NEWER)
 
 
-def test_plain_text_is_refused_with_a_key(path: Path) -> None:
-    """A record that somebody has stored in plain text does not pass for an encrypted one."""
-    FileStore(path).save(TOKEN)
-    with pytest.raises(StoreError, match="cannot be decrypted with this key, or is not encrypted"):
+@pytest.mark.parametrize("stored", [TOKEN.to_dict(), {**TOKEN.to_dict(), "version": 1}], ids=["dict", "record"])
+def test_plain_text_is_refused_with_a_key(path: Path, stored: dict[str, Any]) -> None:
+    """R28: A record in plain text does not pass for an encrypted one; what the error says encrypts it."""
+    path.write_text(json.dumps(stored))
+    plain, encrypted = FileStore(path), FileStore(path, encryption_key=Fernet.generate_key())
+    with pytest.raises(StoreError, match="is not encrypted, and this store has an encryption_key") as caught:
+        encrypted.load()
+    [advice] = re.findall(r"encrypt it: (.*), where", str(caught.value))
+    exec(advice, {"plain": plain, "encrypted": encrypted})  # noqa: S102 - our own
+
+    assert encrypted.load() == TOKEN
+    assert [(one.name, TOKEN.access_token in one.read_text()) for one in path.parent.iterdir()] == [(path.name, False)]
+
+
+def test_an_encrypted_record_without_its_key(path: Path) -> None:
+    """R24: Without a key the error asks for one, with another for the right one; none advises to remove the record."""
+    FileStore(path, encryption_key=Fernet.generate_key()).save(TOKEN)
+    with pytest.raises(StoreError, match=r"encrypted; give encryption_key=, the key that it was encrypted with$"):
+        FileStore(path).load()
+    with pytest.raises(StoreError, match=r"give the key that it was encrypted with.*a list") as caught:
         FileStore(path, encryption_key=Fernet.generate_key()).load()
+
+    assert "remove" not in str(caught.value)
+
+
+def test_a_damaged_record_says_what_removing_it_costs(path: Path) -> None:
+    """R24: A record that cannot be read may be all that is left of a grant, and the error says so."""
+    path.write_text('{"refresh_token": "made-up"}')
+    with pytest.raises(StoreError, match=r"pass .* to FoxyAuth, .*repair it.*gives up its grant") as caught:
+        FileStore(path).load()
+
+    assert str(caught.value).startswith(str(path))
 
 
 @pytest.mark.parametrize(
