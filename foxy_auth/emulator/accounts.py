@@ -10,7 +10,7 @@ from foxy_auth.emulator.bearer import require_token
 from foxy_auth.emulator.forms import Field, read_fields, validate
 from foxy_auth.emulator.hal import Document, collection, created, document, error, link, respond
 from foxy_auth.emulator.models import CLIENT_SCOPE, STORE_SCOPE, USER_SCOPE, Client, User, db
-from foxy_auth.emulator.stores import store_document
+from foxy_auth.emulator.stores import links_below, store_document
 
 # The provider's pages on creating a client, a user and a store.
 _CLIENT_FIELDS = (
@@ -50,7 +50,7 @@ _OLDER_STORE_FIELDS = {"store_postal_code": "postal_code", "store_state": "regio
 _CAPTCHA_HEADER = "h-captcha-code"
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
-accounts = Blueprint("accounts", __name__)
+accounts: Blueprint = Blueprint("accounts", __name__)
 
 
 @accounts.post("/clients")
@@ -179,6 +179,7 @@ def _user_links(user: User) -> dict[str, dict[str, str]]:
     links = {
         "self": link(path, "This User"),
         "fx:attributes": link(f"{path}/attributes", "Attributes for This User"),
+        **links_below(path),
         "fx:stores": link(f"{path}/stores", "Stores of This User"),
     }
     for store in db.stores_of(user)[:1]:

@@ -15,7 +15,9 @@ from foxy_auth.emulator.bearer import find_token, require_token
 from foxy_auth.emulator.hal import collection, document, error, link, respond, url_of
 from foxy_auth.emulator.models import CLIENT_SCOPE, DATABASE, STORE_SCOPE, USER_SCOPE, AccessToken, Database, db
 from foxy_auth.emulator.oauth import OAuthError, server
-from foxy_auth.emulator.stores import stores
+from foxy_auth.emulator.recorder import CHECK_ONLY
+from foxy_auth.emulator.served import serve_own
+from foxy_auth.emulator.stores import links_below, stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _VERSION_MISSING = 'The FOXY-API-VERSION header is required. Please add "FOXY-API-VERSION: 1" to your request.'
+_PUBLIC = frozenset({"/", "/clients", "/property_helpers"})  # need no token
 _RELS = "https://api.foxycart.com/rels"
 _WELCOME = "Welcome to the Foxy API! Your first step should be to create an OAuth client, then a user, then a store."
 _REFRESH_TITLE = (
@@ -43,14 +46,14 @@ class _App(Flask):
         return super().wsgi_app(environ, start_response)
 
 
-app = _App("foxy_auth.emulator", static_folder=None)
+app: _App = _App("foxy_auth.emulator", static_folder=None)
 app.secret_key = token_bytes(32)  # signs the session cookie of the consent page
 app.config.from_mapping(
     SESSION_COOKIE_NAME="foxy_session", SESSION_COOKIE_PATH="/authorize", SESSION_COOKIE_SAMESITE="Lax"
 )
 app.url_map.strict_slashes = False
-for blueprint in (authorize, accounts, stores):
-    app.register_blueprint(blueprint)
+for _blueprint in (authorize, accounts, stores):
+    app.register_blueprint(_blueprint)
 
 
 @app.before_request
@@ -60,6 +63,16 @@ def require_version() -> Response | None:
     if request.path in exempt or request.headers.get("FOXY-API-VERSION") == "1":
         return None
     return error(400, _VERSION_MISSING)
+
+
+@app.before_request
+def serve_or_check() -> Response | None:
+    """Serve what the test serves itself; if a fault is to take the place of the resource, only check the token."""
+    if CHECK_ONLY not in request.environ:
+        return serve_own()
+    if find_token() is None and request.path not in _PUBLIC:
+        require_token()
+    return Response(status=204)
 
 
 @app.after_request
@@ -129,7 +142,7 @@ def _links_for(token: AccessToken | None) -> dict[str, dict[str, str]]:
     if STORE_SCOPE in token.scopes and grant.store is not None:
         links["fx:store"] = link(f"/stores/{grant.store.number}", "Your Store")
         links["fx:encode"] = link("/encode", "POST here to encode links and forms")
-    return links
+    return links | links_below("")
 
 
 @app.get("/property_helpers")

@@ -47,7 +47,7 @@ _PERMISSIONS = {
 _VERBS = {"read": "See", "write": "See and change", "resend": "Resend"}
 
 
-authorize = Blueprint("authorize", __name__)
+authorize: Blueprint = Blueprint("authorize", __name__)
 
 
 @authorize.get("/authorize")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import time
+import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from flask import session
 
+from foxy_auth._time import now
 from foxy_auth.emulator import faults
 from foxy_auth.emulator.app import app, application_on
-from foxy_auth.emulator.faults import Faults, Latch
-from foxy_auth.emulator.models import DATABASE, Database
+from foxy_auth.emulator.control import Control
+from foxy_auth.emulator.faults import Faults, Latch, path_of
+from foxy_auth.emulator.models import DATABASE, Database, Served
 from foxy_auth.emulator.recorder import TOKEN_PATH, Call, Recorder
 from foxy_auth.emulator.server import SecondOrigin, Server
 from foxy_auth.emulator.settings import Settings
@@ -21,7 +23,12 @@ from foxy_auth.token import Token
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from werkzeug.wrappers import Request
+
     from foxy_auth.client import OAuthClient
+
+
+_SUCCESS = range(200, 300)
 
 
 class Emulator(Settings):
@@ -36,7 +43,12 @@ class Emulator(Settings):
     __slots__ = ("__weakref__", "_db", "_faults", "_recorder", "_server", "elsewhere")
 
     def __init__(
-        self, *, clock: Callable[[], float] = time.time, port: int = 0, access_token_life: float = 7200.0
+        self,
+        *,
+        clock: Callable[[], float] = now,
+        port: int = 0,
+        access_token_life: float = 7200.0,
+        control_token: str | None = None,
     ) -> None:
         """
         Prepare the server; `start` or a with statement makes it listen.
@@ -47,13 +59,17 @@ class Emulator(Settings):
             port: Where to listen on 127.0.0.1; 0 takes a free port.
 
             access_token_life: Seconds.
+
+            control_token: Opens the paths below `/_emulator`, by which other programs on this machine can do what the
+                methods do here, to those who send `Authorization: Bearer` and this token. They are closed by default.
         """
         super().__init__(access_token_life=access_token_life)
         self._db = Database(clock, self)
         self._faults = Faults()
         self._recorder = Recorder(application_on(self._db), self._faults, clock)
-        self._server = Server(self._recorder, port=port)
-        self.elsewhere = SecondOrigin(clock)
+        application = self._recorder if control_token is None else Control(self._recorder, self, control_token)
+        self._server = Server(application, port=port)
+        self.elsewhere: SecondOrigin = SecondOrigin(clock)
 
     def __repr__(self) -> str:
         return f"<Emulator client_id={self.client_id!r}>"
@@ -128,6 +144,15 @@ class Emulator(Settings):
     @redirect_uri.setter
     def redirect_uri(self, uri: str) -> None:
         self._db.client.redirect_uri = uri
+
+    def variables(self, scope: str = "store_full_access") -> dict[str, str]:
+        """Return the environment variables that `FoxyAuth.from_env` and the provider's SDK read, with a new grant."""
+        return {
+            "FOXY_API_CLIENT_ID": self.client_id,
+            "FOXY_API_CLIENT_SECRET": self.client_secret,
+            "FOXY_API_REFRESH_TOKEN": self.grant(scope).refresh_token or "",
+            "FOXY_API_URL": self.url,
+        }
 
     def register_client(self, *, client_id: str, client_secret: str, redirect_uri: str = "") -> tuple[str, str]:
         """Register a further client; return its id and secret."""
@@ -244,6 +269,51 @@ class Emulator(Settings):
         with self._db.lock:
             self._db.refresh_tokens.clear()
 
+    # Resources of your own
+
+    def serve(
+        self,
+        path: str,
+        content: list[Any] | dict[str, Any] | Callable[[Request], object],
+        *,
+        rel: str = "",
+        limit: int | None = None,
+    ) -> None:
+        """
+        Serve a resource of your own, behind the checks that all resources have: a valid token and the version header.
+
+        A resource below a store, such as `/stores/1/transactions`, needs a token of that store, whose own resource
+        links to it. There may be one at that path already.
+
+        Args:
+            path: Where. It may be a whole URL.
+
+            content: A list of items is a collection, which is paged as in the provider's API (`offset` and `limit`). A
+                list of lists is one, too: these are its pages. A dict is a single resource; it needs no `self` link.
+                A function is called with each request, of whatever method, and returns one of these, or what else
+                Flask takes for a response: `({"message": "created"}, 201)`.
+
+            rel: The relation of the link from the resource above (a store, a user, the API home), and of the items in
+                a collection; `fx:` and the end of *path* unless given.
+
+            limit: How many items a page has, unless the request says; 20 as in the provider's API, or as many as the
+                first page.
+
+        Raises:
+            TypeError, ValueError: An argument is not what it should be; the message says what to do.
+        """
+        path, end = path_of(path).rstrip("/"), path_of(path).rstrip("/").rpartition("/")[2]
+        if not path.startswith("/"):
+            raise ValueError("serve takes a path that begins with a slash, such as /stores/1/transactions")
+        if not callable(content):
+            if not isinstance(content, (list, dict)):
+                raise TypeError(f"serve takes a list, a dict or a function, not {type(content).__name__}")
+            json.dumps(content)
+        store = path.split("/")[2:3] if path.startswith("/stores/") else []
+        if store and store[0] not in {str(store.number) for store in self._db.stores}:
+            raise ValueError(f"there is no store {store[0]}; the one that `grant` gives access to is {self.store_url}")
+        self._db.served[path] = Served(content=content, relation=rel or f"fx:{end}", limit=limit)
+
     # What has arrived
 
     @property
@@ -282,7 +352,8 @@ class Emulator(Settings):
         Respond to the next requests with something else.
 
         Args:
-            status: Any status, including 200.
+            status: Any status. One of success takes the place of a resource: without a valid token, the API still
+                responds with 401, and the next request gets the fault.
 
             body: Bytes and text are sent as they are, None as a HAL error, anything else as JSON.
 
@@ -297,7 +368,7 @@ class Emulator(Settings):
             after: Handle the request first, so that only the response is lost.
         """
         fault = faults.fail(status, body=body, headers=headers, content_type=content_type, after=after)
-        self._faults.add(path, fault, times=times)
+        self._faults.add(path, fault, times=times, needs_token=status in _SUCCESS)
 
     def drop(self, times: int = 1, path: str = TOKEN_PATH, *, after: bool = False) -> None:
         """Close the connections of the next requests without a response, before or *after* handling them."""
@@ -309,7 +380,7 @@ class Emulator(Settings):
 
     def oversize(self, length: int, times: int = 1, path: str = TOKEN_PATH) -> None:
         """Respond to the next requests with *length* bytes, without `Content-Length`."""
-        self._faults.add(path, faults.oversize(length), times=times)
+        self._faults.add(path, faults.oversize(length), times=times, needs_token=True)
 
     def delay(self, seconds: float, times: int = 1, path: str = TOKEN_PATH) -> None:
         """Wait *seconds* of real time before handling the next requests; `close` ends the wait."""

@@ -1,7 +1,10 @@
 """Faults: what the next requests to a path get instead of, or after, the normal handling."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Condition, Event, Lock
 from typing import Self
@@ -11,6 +14,7 @@ from werkzeug.wrappers import Response
 
 from foxy_auth.emulator.hal import error_document
 
+_WITHOUT_TOKEN = frozenset({"/token", "/authorize"})
 _BLOCK = 65_536  # bytes of an oversized response that are sent at a time
 
 Handler = Callable[[], Response]
@@ -20,10 +24,19 @@ Fault = Callable[[Handler], Response]
 """Respond in a faulty way; raise `ConnectionError` to close the connection without a response."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A fault that one request to a path is to get."""
+
+    path: str
+    fault: Fault
+    needs_token: bool
+
+
 class Latch:
     """Hold back the requests to one path until it is released; a context manager."""
 
-    def __init__(self, path: str, on_release: Callable[["Latch"], None]) -> None:
+    def __init__(self, path: str, on_release: Callable[[Latch], None]) -> None:
         """Hold *path*; *on_release* is called at the release."""
         self.path = path
         self._on_release = on_release
@@ -70,14 +83,18 @@ class Faults:
     def __init__(self) -> None:
         """Start without faults."""
         self._lock = Lock()
-        self._faults: list[tuple[str, Fault]] = []
+        self._faults: list[_Planned] = []
         self._latches: list[Latch] = []
         self._closing = Event()
 
-    def add(self, url: str, fault: Fault, *, times: int) -> None:
-        """Let the next *times* requests to the path of *url* get *fault*."""
+    def add(self, url: str, fault: Fault, *, times: int, needs_token: bool = False) -> None:
+        """
+        Let the next *times* requests to the path of *url* get *fault*.
+
+        If it *needs_token*, those count whose token is valid; the others are refused as ever.
+        """
         with self._lock:
-            self._faults += [(_path_of(url), fault)] * times
+            self._faults += [_Planned(path_of(url), fault, needs_token)] * times
 
     def clear(self) -> None:
         """Remove the faults that no request has got."""
@@ -86,7 +103,7 @@ class Faults:
 
     def add_latch(self, url: str) -> Latch:
         """Hold back requests to the path of *url* from now on."""
-        latch = Latch(_path_of(url), self._remove_latch)
+        latch = Latch(path_of(url), self._remove_latch)
         with self._lock:
             self._latches.append(latch)
         return latch
@@ -95,23 +112,37 @@ class Faults:
         with self._lock:
             self._latches = [other for other in self._latches if other is not latch]
 
-    def apply(self, path: str, handle: Handler) -> Response:
-        """Handle a request to *path* normally, or with its fault; block while a latch holds the path."""
+    def apply(self, path: str, handle: Handler, *, check: Handler) -> Response:
+        """
+        Handle a request to *path* normally, or with its fault; block while a latch holds the path.
+
+        Args:
+            path: Where the request goes.
+
+            handle: Handles it normally.
+
+            check: Refuses it if its token is not valid, and otherwise has no effect.
+        """
         with self._lock:
             latches = [latch for latch in self._latches if latch.path == path]
         for latch in latches:
             latch.hold()
         self._check_open()
-        fault = self._next_fault(path)
-        return handle() if fault is None else fault(handle)
+        planned = self._next_fault(path)
+        if planned is None:
+            return handle()
+        if planned.needs_token and path not in _WITHOUT_TOKEN and not (response := check()).status.startswith("2"):
+            with self._lock:
+                self._faults.insert(0, planned)
+            return response
+        return planned.fault(handle)
 
-    def _next_fault(self, path: str) -> Fault | None:
+    def _next_fault(self, path: str) -> _Planned | None:
         with self._lock:
-            for index, (faulty_path, fault) in enumerate(self._faults):
-                if faulty_path == path:
-                    del self._faults[index]
-                    return fault
-        return None
+            planned = next((planned for planned in self._faults if planned.path == path), None)
+            if planned is not None:
+                self._faults.remove(planned)
+        return planned
 
     def delay(self, seconds: float) -> Fault:
         """Return a fault that waits *seconds* of real time, or until the server closes, before the handling."""
@@ -191,5 +222,6 @@ def redirect(url: str, status: int) -> Fault:
     return lambda _: Response(status=status, headers={"Location": url})
 
 
-def _path_of(url: str) -> str:
+def path_of(url: str) -> str:
+    """Return the path of a URL, which may be a path alone."""
     return urlsplit(url).path or "/"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from itertools import count
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, request
 
@@ -12,6 +13,7 @@ Document = dict[str, Any]
 
 CURIES: list[dict[str, str | bool]] = [{"name": "fx", "href": "https://api.foxycart.com/rels/{rel}", "templated": True}]
 _PAGE, _LARGEST_PAGE = 20, 300  # members (the provider's cheat sheet)
+_PAGES = {"first": "First", "prev": "Previous", "next": "Next", "last": "Last"}
 _logrefs = count(1_448_000_000)
 
 
@@ -30,13 +32,26 @@ def document(links: Mapping[str, object], fields: Mapping[str, object] | None = 
     return {"_links": {"curies": CURIES, **links}, **(fields or {})}
 
 
-def collection(path: str, relation: str, members: Sequence[Document]) -> Response:
-    """Respond with the *members* that `offset` and `limit` in the query select."""
-    offset = max(0, request.args.get("offset", 0, int))
-    limit = min(max(1, request.args.get("limit", _PAGE, int)), _LARGEST_PAGE)
+def collection(path: str, relation: str, members: Sequence[Document], *, limit: int | None = None) -> Response:
+    """
+    Respond with the *members* that `offset` and `limit` in the query select.
+
+    As in the samples of the provider's pages, all four links are always there: the last page is its own `next`. There
+    `total_items` is text, too.
+    """
+    total, offset = len(members), max(0, request.args.get("offset", 0, int))
+    limit = min(max(1, request.args.get("limit", limit or _PAGE, int)), _LARGEST_PAGE)
     page = members[offset : offset + limit]
-    numbers = {"total_items": len(members), "returned_items": len(page), "limit": limit, "offset": offset}
-    return respond({**document({"self": link(path, "This Collection")}, numbers), "_embedded": {relation: list(page)}})
+    following = offset + limit if offset + limit < total else offset
+    offsets = (0, max(0, offset - limit), following, max(0, total - 1) // limit * limit)
+    links = {
+        name: link(f"{path}?{urlencode({**request.args, 'offset': start})}", f"{title} Page of this Collection")
+        for (name, title), start in zip(_PAGES.items(), offsets, strict=True)
+    }
+    query = f"?{request.query_string.decode()}" if request.query_string else ""
+    numbers = {"total_items": str(total), "returned_items": len(page), "limit": limit, "offset": offset}
+    resource = document({"self": link(path + query, "This Collection"), **links}, numbers)
+    return respond({**resource, "_embedded": {relation: list(page)}})
 
 
 def respond(resource: Document, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
@@ -46,6 +61,7 @@ def respond(resource: Document, status: int = HTTPStatus.OK, headers: Mapping[st
     if status == HTTPStatus.OK and request.method in {"GET", "HEAD"}:
         response.add_etag(weak=True)
         response.make_conditional(request)
+        del response.headers["Date"]  # the server sets it
     return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -106,6 +107,15 @@ class AccessToken:
     expires_at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A resource of a test's own; `limit` is how many members a page has, if that is not as usual."""
+
+    content: Any
+    relation: str
+    limit: int | None
+
+
 class _TokenResponse(dict[str, Any]):
     """The fields of a token response; its `repr` hides the tokens, since Authlib logs what it issues."""
 
@@ -122,7 +132,7 @@ class Database:
 
     def __init__(self, clock: Callable[[], float], settings: Settings) -> None:
         """Create the first accounts; *clock* returns seconds since the epoch."""
-        self.lock = RLock()
+        self.lock: AbstractContextManager[object] = RLock()
         self.clock = clock
         self.settings = settings
         self.clients: dict[str, Client] = {}
@@ -132,15 +142,16 @@ class Database:
         self.codes: dict[str, Code] = {}
         self.refresh_tokens: dict[str, RefreshToken] = {}
         self.access_tokens: dict[str, AccessToken] = {}
+        self.served: dict[str, Served] = {}
         self._grant_numbers = count(1)
-        self.client = self.add_client(
+        self.client: Client = self.add_client(
             _FIRST_CLIENT,
             client_id="client_EmulatorFakeClient01",
             client_secret="EmulatorFakeSecretEmulatorFakeSecret0001",  # noqa: S106 - made up
             redirect_uri="https://integration.example/oauth/callback",
         )
-        self.user = self.add_user(_FIRST_USER)
-        self.store = self.add_store(self.user, _store_fields("Example Outfitters", "outfitters"))
+        self.user: User = self.add_user(_FIRST_USER)
+        self.store: Store = self.add_store(self.user, _store_fields("Example Outfitters", "outfitters"))
         self.add_store(self.user, _store_fields("Example Coffee", "coffee"))
 
     # Accounts
@@ -297,4 +308,4 @@ def _store_fields(name: str, domain: str) -> dict[str, str]:
 DATABASE = "foxy_auth.database"  # in the environ of a request
 
 # The database of the emulator that handles the current request: all emulators of a process share one Flask application.
-db = cast("Database", LocalProxy(lambda: cast("Database", request.environ[DATABASE])))
+db: Database = cast("Database", LocalProxy(lambda: cast("Database", request.environ[DATABASE])))

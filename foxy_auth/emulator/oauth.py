@@ -306,7 +306,7 @@ class _Server(AuthorizationServer):
         return super().handle_response(status_code, payload, headers)
 
 
-server = _Server()
+server: _Server = _Server()
 
 
 def _find_client(client_id: str | None) -> Client:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from foxy_auth.emulator.faults import Faults
 
 TOKEN_PATH = "/token"  # noqa: S105 - a path
+CHECK_ONLY = "foxy_auth.check_only"  # in the environ of a request: respond with 204 if its token is valid
 _BLOCK = 65_536
 _BODY_LIMIT = 256 * 1024 * 1024  # bytes
 
@@ -142,7 +143,11 @@ class Recorder:
         call = self._calls[number] = self._arrived(environ, body)
         outcome: dict[str, Any] = {}
         try:
-            response = self._faults.apply(call.path, lambda: Response.from_app(self._application, environ))
+            response = self._faults.apply(
+                call.path,
+                lambda: Response.from_app(self._application, environ),
+                check=lambda: Response.from_app(self._application, {**environ, CHECK_ONLY: True}),
+            )
             # A client that is still sending would not read the response, and closing would discard it.
             for _ in body.blocks():
                 pass

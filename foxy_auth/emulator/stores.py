@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 _BLOCK = 65_536
 _INTEGRATION_FIELDS = (Field(name="project_name"), Field(name="project_description", required=False, limit=2000))
 
-stores = Blueprint("stores", __name__)
+stores: Blueprint = Blueprint("stores", __name__)
 
 
 @stores.get("/stores/<int:number>")
 def show_store(number: int) -> Response:
     """Show the store of the token."""
-    return respond(store_document(_own_store(number)))
+    return respond(store_document(own_store(number)))
 
 
 @stores.route("/stores/<int:number>", methods=["POST", "PUT", "PATCH"])
 @stores.post("/stores/<int:number>/upload")
 def upload(number: int) -> Response:
     """Read a body of any length and framing, and respond with its length and digest."""
-    _own_store(number)
+    own_store(number)
     digest, length = hashlib.sha256(), 0
     while block := request.stream.read(_BLOCK):
         digest.update(block)
@@ -44,7 +44,7 @@ def upload(number: int) -> Response:
 @stores.get("/stores/<int:number>/download")
 def download(number: int) -> Response:
     """Stream as many bytes in as many chunks as the query says."""
-    _own_store(number)
+    own_store(number)
     length, chunks = request.args.get("bytes", _BLOCK, int), request.args.get("chunks", 1, int)
     return Response(_chunks(length, chunks), content_type="application/octet-stream")
 
@@ -57,14 +57,14 @@ def _chunks(length: int, chunks: int) -> Iterator[bytes]:
 @stores.route("/stores/<int:number>/forbidden", methods=["GET", "POST"])
 def forbid(number: int) -> Response:
     """Respond with 403 to every token."""
-    _own_store(number)
+    own_store(number)
     deny_scope(USER_SCOPE)
 
 
 @stores.route("/stores/<int:number>/unauthorized", methods=["GET", "POST"])
 def refuse(number: int) -> Response:
     """Respond with 401 to a valid token, and with another error code than that of an invalid one."""
-    _own_store(number)
+    own_store(number)
     deny(401, request.args.get("error", "access_denied"), "Not because of the access token")
 
 
@@ -82,7 +82,7 @@ def redirect() -> Response:
 @stores.get("/stores/<int:number>/integrations")
 def list_integrations(number: int) -> Response:
     """List the grants for the token's store."""
-    store = _own_store(number)
+    store = own_store(number)
     integrations = [_integration_document(grant, store) for grant in list(db.grants.values()) if grant.store is store]
     return collection(f"/stores/{number}/integrations", "fx:integrations", integrations)
 
@@ -90,7 +90,7 @@ def list_integrations(number: int) -> Response:
 @stores.post("/stores/<int:number>/integrations")
 def create_integration(number: int) -> Response:
     """Create a client with a token, like "Get Token" in the provider's admin; secret and tokens are shown only here."""
-    store, fields = _own_store(number), validate(read_fields(), _INTEGRATION_FIELDS)
+    store, fields = own_store(number), validate(read_fields(), _INTEGRATION_FIELDS)
     with db.lock:
         client = db.add_client(fields, redirect_uri="")
         grant = db.new_grant(client, STORE_SCOPE, store.owner, store)
@@ -122,7 +122,7 @@ def _identity(grant: Grant) -> tuple[object, ...]:
     return grant.client, grant.user, grant.store, frozenset(grant.scope.split())
 
 
-def _own_store(number: int) -> Store:
+def own_store(number: int) -> Store:
     """Return the store of the token, or abort if it has another number."""
     store = require_token(STORE_SCOPE).grant.store
     if not 0 < number <= len(db.stores):
@@ -150,8 +150,15 @@ def store_document(store: Store) -> Document:
         "self": link(path, "This Store"),
         "fx:attributes": link(f"{path}/attributes", "Attributes for This Store"),
         "fx:integrations": link(f"{path}/integrations", "Integrations that have access to this store"),
+        **links_below(path),
     }
     return document(links, {**store.fields, **store.dates})
+
+
+def links_below(path: str) -> dict[str, dict[str, str]]:
+    """Return links to what the test serves right below *path*."""
+    served = [(own, resource) for own, resource in list(db.served.items()) if own.rpartition("/")[0] == path]
+    return {resource.relation: link(own, own.rpartition("/")[2]) for own, resource in served}
 
 
 def _integration_links(grant: Grant, store: Store) -> dict[str, dict[str, str]]:

@@ -279,7 +279,7 @@ def test_create_store(http: Http, names: dict[str, str]) -> None:
     assert {name: store[name] for name in STORE} == STORE
     listed = follow(http, token, "fx:stores")
     assert [member["store_name"] for member in listed["_embedded"]["fx:stores"]][-1] == "Alex's Shop"
-    assert (listed["total_items"], listed["returned_items"]) == (3, 3)
+    assert (listed["total_items"], listed["returned_items"]) == ("3", 3)
 
 
 def test_lone_surrogate(foxy: Emulator, http: Http) -> None:
@@ -298,7 +298,7 @@ def test_paging(http: Http) -> None:
     """`offset` and `limit` select a part of a collection."""
     listed = http.api(token_of(http, "user_full_access"), "/users/1/stores?offset=1&limit=5").json()
 
-    assert [listed[name] for name in ("total_items", "returned_items", "limit", "offset")] == [2, 1, 5, 1]
+    assert [listed[name] for name in ("total_items", "returned_items", "limit", "offset")] == ["2", 1, 5, 1]
     assert [store["store_name"] for store in listed["_embedded"]["fx:stores"]] == ["Example Coffee"]
 
 

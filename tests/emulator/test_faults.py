@@ -209,3 +209,30 @@ def test_delay(foxy: Emulator, http: Http) -> None:
     foxy.delay(0.01)
 
     assert http.refresh(foxy.grant().refresh_token).status_code == 200
+
+
+PLANS = [
+    pytest.param(lambda foxy: foxy.fail(200, body={}, path="/x"), id="fail"),
+    pytest.param(lambda foxy: foxy.oversize(9, 1, "/x"), id="oversize"),
+]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_success_needs_a_token(foxy: Emulator, http: Http, plan: Callable[[Emulator], None]) -> None:
+    """A fault with a status of success is not for a request whose token is invalid, and waits for the next."""
+    plan(foxy)
+    token = foxy.grant().access_token
+
+    statuses = [http.api(one, "/x").status_code for one in (None, "0" * 40, token, token)]
+
+    assert statuses == [401, 401, 200, 404]
+
+
+def test_success_where_no_token_is_needed(foxy: Emulator, http: Http) -> None:
+    """At the API home a fault is for anonymous requests, too, but not for those whose token is invalid."""
+    foxy.fail(200, body={"a": 1}, path="/", times=2)
+
+    statuses = [http.api(one).status_code for one in ("0" * 40, None)]
+
+    assert statuses == [401, 200]
+    assert http.api(None).json() == {"a": 1}

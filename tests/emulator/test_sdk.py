@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.foreground import Foreground
 
 from foxy_auth.emulator import Emulator
 
@@ -72,17 +74,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@contextmanager
+def running(command: list[str], folder: Path) -> Iterator[Program]:
+    """Run *command*, which starts the program."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        yield Program(process)
+        process.communicate(timeout=20)
+
+
 @pytest.fixture
 def program(folder: Path, foxy: Emulator) -> Iterator[Program]:
     """Run the SDK on a grant of the emulator."""
-    node = shutil.which("node") or "node"
-    pipe = subprocess.PIPE
-    command = [node, SCRIPT.name]
-    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        program = Program(process)
+    with running([shutil.which("node") or "node", SCRIPT.name], folder) as program:
         program.ask(configure=configuration(foxy, "store_full_access"))
         yield program
-        process.communicate(timeout=20)
 
 
 @pytest.fixture
@@ -152,3 +158,22 @@ def test_report(foxy: Emulator, program: Program, email: str, status: int) -> No
 
     asked = foxy.api_calls[-1]
     assert (asked.path, asked.status) == ("/reporting/email_exists", status)
+
+
+def test_command(folder: Path, tmp_path: Path) -> None:
+    """The SDK uses the lines of `python -m foxy_auth.emulator`; when a token is revoked by curl, it refreshes."""
+    control = 'curl --silent --fail -H "Authorization: Bearer $FOXY_EMULATOR_TOKEN" "$FOXY_API_URL/_emulator/'
+    with Foreground(tmp_path, "foxy_auth.emulator") as foxy:
+        foxy.shell(control + """serve" -d '{"path": "/stores/1/coupons", "content": [{"id": 1}]}'""")
+        with running(foxy.command(f"exec node {SCRIPT.name}"), folder) as program:
+            program.ask(configure={})
+            program.ask()
+            foxy.shell(f'{control}clear" -X POST; {control}revoke" -X POST')
+            store = program.ask(relations=["fx:store"])
+            coupons = program.ask(relations=["fx:store", "fx:coupons"])
+        calls = json.loads(foxy.shell(control + 'calls"'))
+
+    assert store["body"]["store_name"] == "Example Outfitters"
+    assert coupons["body"]["_embedded"]["fx:coupons"] == [{"id": 1}]
+    assert [call["status"] for call in calls][:3] == [401, 200, 200]
+    assert [call["path"] for call in calls].count("/token") == 1

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
+import requests
 from support.sources import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from types import FrameType
+
+    from foxy_auth import FoxyAuth
 
 POLL = 0.005  # seconds from one look to the next
 
@@ -78,3 +81,14 @@ def _is_in(frame: FrameType | None, function: str) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def status_of(auth: FoxyAuth, url: str) -> int:
+    """Call the API."""
+    return requests.get(url, auth=auth, timeout=DEADLINE).status_code
+
+
+def report_status_after(auth: FoxyAuth, url: str, start: Any, results: Any) -> None:
+    """Call the API when all are ready; it is here so that a spawned process can import it, wherever the tests are."""
+    start.wait(DEADLINE)
+    results.put(status_of(auth, url))

@@ -23,5 +23,6 @@ def hold_lock(store: FileStore) -> None:
 ACTIONS: dict[str, Callable[[FileStore], object]] = {
     "load": FileStore.load,
     "save": lambda store: store.save(NEWER),
+    "delete": FileStore.delete,
     "lock": hold_lock,
 }

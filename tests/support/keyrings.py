@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock
 from keyring.backend import KeyringBackend
+from keyring.errors import PasswordDeleteError
 
 
 class FileKeyring(KeyringBackend):
@@ -36,6 +37,14 @@ class FileKeyring(KeyringBackend):
         """Store a secret."""
         with FileLock(f"{self.path}.lock"):
             secrets = {**self.secrets(), f"{service} {username}": password}
+            self.path.write_text(json.dumps(secrets), encoding="utf-8")
+
+    def delete_password(self, service: str, username: str) -> None:
+        """Remove a secret; raise an error if there is none, as the others do."""
+        with FileLock(f"{self.path}.lock"):
+            secrets = self.secrets()
+            if secrets.pop(f"{service} {username}", None) is None:
+                raise PasswordDeleteError
             self.path.write_text(json.dumps(secrets), encoding="utf-8")
 
 

@@ -11,6 +11,7 @@ from foxy_auth._engine.clock import Clock
 from foxy_auth._engine.freshness import Windows
 from foxy_auth._engine.source import TokenSource
 from foxy_auth._engine.token_endpoint import TokenEndpoint
+from foxy_auth._libraries import HttpClient
 from foxy_auth._oauth.messages import ClientCredentials
 from foxy_auth._secrets import Secret
 from foxy_auth.auth import FoxyAuth
@@ -45,7 +46,7 @@ def endpoint_for(
     *,
     clock: FakeClock | None = None,
     timeout: float = 5.0,
-    http: object | None = None,
+    http: HttpClient | None = None,
     client_secret: str | None = None,
 ) -> TokenEndpoint:
     """Return the emulator's token endpoint, as its registered client uses it."""
