@@ -17,10 +17,11 @@ import pytest
 
 from foxy_auth import FoxyAuthError, StoreError, TokenUnavailableError, errors
 from foxy_auth.cli import main
+from foxy_auth.cli.command_help import exit_status_rows
 from foxy_auth.cli.commands import commands
 from foxy_auth.cli.demo import scenes
 from foxy_auth.cli.demo.scene import Check, Scene, Session
-from foxy_auth.cli.exit_status import ExitStatus, exit_status_help
+from foxy_auth.cli.exit_status import ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +38,7 @@ STATUSES = {
     "NOT_SAVED": 8,
     "TIMED_OUT": 9,
     "PORT_UNAVAILABLE": 10,
+    "API_ERROR": 11,
     "INTERRUPTED": 130,
 }
 
@@ -70,7 +72,10 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
 
     text = capsys.readouterr().out
-    for command, purpose in (("demo", "Watch FoxyAuth handle tokens"), ("login", "Get a token")):
+    for command, purpose in (
+        ("demo", "Watch FoxyAuth handle tokens"),
+        ("status", "Show whose token is kept, and until when"),
+    ):
         assert re.search(f"^  {command} +{purpose}", text, re.MULTILINE)
 
 
@@ -84,13 +89,15 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     assert printed.err.splitlines()[-1].startswith("Error: No such ")
 
 
-@pytest.mark.parametrize("module", ["click", "filelock", "flask", "httpx2", "rich"])
-def test_missing_package(module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "extras"), [("click", "cli,requests"), ("flask", "cli,emulator,requests"), ("rich", "cli,requests")]
+)
+def test_missing_package(module: str, extras: str) -> None:
     """R24: if a package is not installed, one line says what to install."""
     ended = foxy_auth("demo", without=module)
 
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == f"foxy-auth needs {module}, which is not installed: pip install 'foxy_auth[all]'\n"
+    assert ended.stderr == f"foxy-auth needs {module}, which is not installed: pip install 'foxy_auth[{extras}]'\n"
 
 
 def test_help_needs_only_click() -> None:
@@ -134,7 +141,7 @@ def test_errors_of_client_libraries() -> None:
     assert ExitStatus.of(FoxyAuthError("x")) is ExitStatus.FAILED
 
 
-@pytest.mark.parametrize(("command", "omitted"), [("", 0), ("login", 3)])
+@pytest.mark.parametrize(("command", "omitted"), [("", 0), ("login", 3), ("completion", 10)])
 def test_statuses_in_the_help(command: str, omitted: int, capsys: pytest.CaptureFixture[str]) -> None:
     """The help lists the exit statuses, a line each, and fits 60 columns."""
     assert main([*command.split(), "--help"]) == 0
@@ -143,7 +150,7 @@ def test_statuses_in_the_help(command: str, omitted: int, capsys: pytest.Capture
     listed = [line.strip() for line in lines[lines.index("  Exit status:") + 1 :]]
     assert len(listed) == len(ExitStatus) - omitted
     assert set(listed) <= {f"{status.value}  {status.meaning}" for status in ExitStatus}
-    assert max(map(len, exit_status_help().splitlines())) <= 58
+    assert max(map(len, exit_status_rows(ExitStatus))) <= 58
 
 
 def test_error_of_a_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,8 +107,19 @@ def test_narrow_terminal(foxy: Emulator) -> None:
     run_scenes([CLIENT_LIBRARIES], foxy=foxy, console=console)
     lines = text_of(console).splitlines()
 
-    assert sum(line.startswith("  ✓") for line in lines) == 5 + 1
+    assert sum(line.startswith("  ✓") for line in lines) == 6 + 1
     assert max(map(len, lines)) <= 50
+
+
+def test_missing_client_library(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R24: a scene whose client library is not installed is left out, and the demo says what to install."""
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    console = make_console()
+    passed = run_scenes([scene_of(GOOD), STAMPEDE], foxy=foxy, console=console)
+
+    assert passed
+    assert "Not shown without httpx: 50 requests at once with an expired token." in text_of(console)
+    assert "pip install 'foxy_auth[httpx]'" in text_of(console)
 
 
 def test_colours(foxy: Emulator) -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-# What the extras install. Any other module that cannot be imported is a bug, and raises.
-OPTIONAL = frozenset({"click", "filelock", "flask", "httpx", "httpx2", "requests", "rich", "werkzeug"})
+# What is not installed with the package, and the extras that bring it with what the command needs besides. Any other
+# module that cannot be imported is a bug, and raises.
+COMMANDS, EMULATOR = "cli,requests", "cli,emulator,requests"
+OPTIONAL = {
+    **dict.fromkeys(["click", "filelock", "platformdirs", "requests", "rich", "tomlkit"], COMMANDS),
+    **dict.fromkeys(["flask", "jinja2", "werkzeug"], EMULATOR),
+    **{store: f"cli,requests,{store}" for store in ("keyring", "redis", "sqlalchemy")},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,5 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missing = (error.name or "").partition(".")[0]
         if missing not in OPTIONAL:
             raise
-        sys.stderr.write(f"foxy-auth needs {missing}, which is not installed: pip install 'foxy_auth[all]'\n")
+        extras = OPTIONAL[missing]
+        sys.stderr.write(f"foxy-auth needs {missing}, which is not installed: pip install 'foxy_auth[{extras}]'\n")
         return ExitStatus.USAGE

@@ -21,7 +21,11 @@ class NoResponseError(FoxyAuthError):
 
 
 class PortUnavailableError(FoxyAuthError):
-    """The port of the redirect URI cannot be listened on."""
+    """The port, such as that of the redirect URI, cannot be listened on."""
+
+
+class ApiError(FoxyAuthError):
+    """The API has responded with an error, or not with what was to be there."""
 
 
 class ExitStatus(IntEnum):
@@ -48,23 +52,18 @@ class ExitStatus(IntEnum):
     OK = 0, "Success."
     FAILED = 1, "Something did not go as expected."
     USAGE = 2, "Wrong usage, or a package is not installed."
-    LOGIN_REQUIRED = 3, "The grant was revoked or has expired: log in again.", LoginRequiredError
+    LOGIN_REQUIRED = 3, "No token, or the grant is gone: log in.", LoginRequiredError
     REFUSED = 4, "Foxy refused the client or the request.", TokenRefusedError
     UNAVAILABLE = 5, "No usable response from Foxy: try again later.", TokenUnavailableError
     UNAUTHORIZED = 6, "Access denied or authorization failed: start again.", AuthorizationError
     NOT_CREATED = 7, "Foxy refused to create something.", RegistrationError
-    NOT_SAVED = 8, "The token could not be saved.", StoreError
+    NOT_SAVED = 8, "The token could not be saved or read.", StoreError
     TIMED_OUT = 9, "No response from the browser in time: start again.", NoResponseError
-    PORT_UNAVAILABLE = 10, "The redirect URI's port cannot be used.", PortUnavailableError
+    PORT_UNAVAILABLE = 10, "The port cannot be used.", PortUnavailableError
+    API_ERROR = 11, "The API responded with an error.", ApiError
     INTERRUPTED = 130, "Interrupted by Ctrl-C."  # 128 + SIGINT, as shells report it
 
     @classmethod
     def of(cls, error: FoxyAuthError) -> ExitStatus:
         """Return the exit status for *error*."""
         return next((status for status in cls if status.error and isinstance(error, status.error)), cls.FAILED)
-
-
-def exit_status_help(*without: ExitStatus) -> str:
-    """Return the table for a command's help, without the statuses that the command never returns."""
-    rows = [f"{status:>5}  {status.meaning}" for status in ExitStatus if status not in without]
-    return "\n".join(["\b", "Exit status:", *rows])  # \b tells click to keep the lines as they are

@@ -162,9 +162,13 @@ def started(foxy: Emulator, folder: Path, *options: str, **settings: object) -> 
     program.write_text(BROWSER.format(python=sys.executable, note=str(note)))
     program.chmod(0o700)
     os.mkfifo(note)
-    variables = {"BROWSER": str(program), "FOXY_API_REFRESH_TOKEN": "made-up-refresh"}
+    variables = {
+        "BROWSER": str(program),
+        "FOXY_API_REFRESH_TOKEN": "made-up-refresh",
+        "FOXY_AUTH_STORE": "redis://:made-up-password@localhost",
+    }
     with login(foxy, "--json", *options, **variables, **settings) as running:  # type: ignore[arg-type]
         (address,), environment = json.loads(note.read_text())  # waits for the browser
-        running.secrets.append("made-up-refresh")
+        running.secrets += ["made-up-refresh", "made-up-password"]
         assert [secret for secret in running.secrets if secret in str(environment)] == []
         yield running, address

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from login.process import LOOPBACK, TIMEOUT, free_port, listening_addresses, log
 
 from foxy_auth import FoxyAuth, Token
 from foxy_auth.cli import main
+from foxy_auth.stores import FileStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,11 +61,14 @@ def test_allow(foxy: Emulator, tmp_path: Path) -> None:
     with login(foxy, "--output", str(file), BROWSER=browser) as running:
         status = running.end()
 
-    token = Token.from_dict(json.loads(file.read_text()))
+    token = FileStore(file).load()
+    assert token
     running.secrets += [token.access_token, str(token.refresh_token)]
     assert (status, running.err) == (0, "")
-    assert "\n  Scope    store_full_access store_id_2\n  Store    2\n  Expires  20" in running.out
-    assert running.out.endswith(f"\n  Saved in {file}\n")
+    assert (
+        "\nAccess granted to store 2.\n  Scopes   store_full_access store_id_2\n  Expires  in 2 hours (" in running.out
+    )
+    assert f"\n  Kept in  file:{file}\n" in running.out
     assert [secret for secret in running.secrets if secret in running.out] == []
     assert foxy.is_live(token.access_token)
     assert note.read_text().startswith(f"{running.redirect_uri} <!doctype html>")
@@ -82,7 +85,7 @@ def test_deny(foxy: Emulator, tmp_path: Path) -> None:
     assert status == 6
     assert running.err.startswith("Error: access was denied in the browser")
     assert "<h1>Access was denied</h1>" in note.read_text()
-    assert {path.name for path in tmp_path.iterdir()} == {"browser", "note"}
+    assert {path.name for path in tmp_path.iterdir()} == {"browser", "note", "token.json.lock"}
 
 
 @posix
@@ -323,7 +326,7 @@ def test_interrupt(foxy: Emulator, tmp_path: Path) -> None:
         running.end()
 
     assert running.err.strip() == "Interrupted."
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["token.json.lock"]
 
 
 # --- where the token goes --------------------------------------------------------------------------------------------
@@ -331,45 +334,27 @@ def test_interrupt(foxy: Emulator, tmp_path: Path) -> None:
 
 @posix
 def test_file_mode(foxy: Emulator, tmp_path: Path) -> None:
-    """Only the owner can read the file, whatever its mode was before; a symbolic link is followed."""
+    """R26: only the owner can read the file, whatever its mode was before; a symbolic link is followed."""
     file, link = tmp_path / "token.json", tmp_path / "link.json"
     file.write_text("old")
     file.chmod(0o644)
     link.symlink_to(file)
-    with login(foxy, "--output", str(link), "--json", "--no-browser") as running:
-        callback = running.authorize(foxy)
-        assert file.read_text() == "old"
-        running.open(callback)
-        token = running.token()
+    with login(foxy, "--output", str(link), "--no-browser") as running:
+        running.open(running.authorize(foxy))
+        assert running.end() == 0
 
     assert link.is_symlink()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert json.loads(file.read_text()) == token
-    assert sorted(tmp_path.iterdir()) == [link, file]
+    assert getattr(FileStore(link).load(), "store_id", "") == "1"
 
 
-def test_unwritable_file(foxy: Emulator, tmp_path: Path) -> None:
-    """If the token could not be saved, the command says so before it asks for access."""
-    with login(foxy, "--output", str(tmp_path / "missing" / "token.json")) as running:
+@pytest.mark.parametrize("options", [["--output", "{}/token.json"], ["--store", "redis://127.0.0.1:1"]])
+def test_unwritable_store(foxy: Emulator, tmp_path: Path, options: list[str]) -> None:
+    """R26: if the token could not be saved, the command says so before it asks for access."""
+    (tmp_path / "file").touch()
+    with login(foxy, *(option.format(tmp_path / "file") for option in options)) as running:
         assert (running.end(), running.out) == (8, "")
-        assert running.err.startswith("Error: cannot write")
-
-
-def test_folder_vanishes(foxy: Emulator, tmp_path: Path) -> None:
-    """A token that could not be saved is no success, neither in the browser nor in the terminal."""
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    with login(foxy, "--output", str(folder / "token.json"), "--no-browser") as running:
-        callback = running.authorize(foxy)
-        (draft,) = folder.iterdir()
-        draft.unlink()
-        page = running.open(callback)
-        status = running.end()
-
-    assert status == 8
-    assert "<h1>The login failed</h1>" in page.text
-    assert "cannot write" in running.err
-    assert list(folder.iterdir()) == []
+        assert running.err.startswith("Error: ")
 
 
 def test_broken_pipe(foxy: Emulator) -> None:
@@ -392,10 +377,12 @@ def test_broken_pipe(foxy: Emulator) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ([], "Choose where the token goes: --output FILE or --json."),
-        (["--output", "-"], "Choose where the token goes: --output FILE or --json."),
+        (["--output", "-"], "To print the token, use --json."),
+        (["--json", "--output", "x"], "Choose one of --store, --output and --json."),
+        (["--store", "file:x", "--output", "x"], "Choose one of --store, --output and --json."),
+        (["--json", "--client-id", ""], "Give --client-id, or set FOXY_API_CLIENT_ID."),
         (["--json", "--scope", " "], "scope"),
-        (["--json", "--api", "http://foxy.example"], "https"),
+        (["--json", "--environment", "http://foxy.example"], "https"),
         (["--json", "--authorize", "ftp://foxy.example"], "authorization_endpoint"),
         (["--json", "--client-id", "a:b"], "client_id"),
         (["--json", "--timeout", "0"], "--timeout"),
@@ -410,7 +397,7 @@ def test_wrong_usage(options: list[str], complaint: str, capsys: pytest.CaptureF
 
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert complaint in printed.err.splitlines()[-1]
+    assert complaint in printed.err.rpartition("Error: ")[2].replace("\n", " ")
 
 
 def test_no_standard_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -418,7 +405,7 @@ def test_no_standard_output(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.setattr(sys, "stdout", None)
 
     assert main(["login", "--json", "--client-id", "x", "--client-secret", "x", "--redirect-uri", ELSEWHERE]) == 2
-    assert "There is no standard output: choose --output FILE." in capsys.readouterr().err
+    assert "There is no standard output: choose --output FILE." in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_no_client_library(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -427,7 +414,7 @@ def test_no_client_library(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         monkeypatch.setitem(sys.modules, name, None)
 
     assert main(["login", "--json", "--client-id", "x", "--client-secret", "x", "--redirect-uri", ELSEWHERE]) == 2
-    assert "pip install 'foxy_auth[requests]'" in capsys.readouterr().err
+    assert "pip install 'foxy_auth[requests]'" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_send_redirect_uri(foxy: Emulator) -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import socket
 import struct
 import threading
-from pathlib import Path
 from queue import SimpleQueue
 from socketserver import TCPServer
 
 import pytest
 from login.process import free_port, listening_addresses
 
-from foxy_auth import StoreError, Token
+from foxy_auth import Token
 from foxy_auth.cli.exit_status import PortUnavailableError
 from foxy_auth.cli.login.callback import Callback, Event, Problem, Source, find_problem
 from foxy_auth.cli.login.listener import (
@@ -26,9 +24,8 @@ from foxy_auth.cli.login.listener import (
     listening,
     loopback_address,
 )
-from foxy_auth.cli.login.output import describe
 from foxy_auth.cli.login.pages import FAILED, NOT_USED, WAITING, Page, success_page
-from foxy_auth.cli.login.token_file import token_file
+from foxy_auth.cli.token_facts import account_name, as_rows
 
 TOKEN = Token("made-up-access", refresh_token="made-up-refresh", expires_at=1_800_000_000.0, scope="a store_id_7")
 
@@ -231,49 +228,19 @@ def test_success_page(token: Token, words: str) -> None:
 @pytest.mark.parametrize(
     ("token", "expected"),
     [
-        (TOKEN, ["a store_id_7", "7", "2027-01-15", "FoxyAuth refreshes it", "file.json"]),
-        (Token("x"), ["not named", "none", "at an unknown time"]),
-        (Token("x", scope="\x1b[2Jevil"), ["?[2Jevil"]),
+        (TOKEN, ["a store_id_7", "store 7", "15 Jan 2027", "refreshed when needed"]),
+        (
+            Token("x", expires_at=1.0),
+            ["not named", "an account that", "ago (1 Jan 1970", "no refresh token"],
+        ),
+        (Token("x", scope="\x1b[2Jevil client_full_access"), ["?[2Jevil", "OAuth client", "at an unknown time"]),
+        (Token("x", scope="user_full_access", expires_at=1e300), ["user's account", "at an unknown time"]),
     ],
 )
-def test_describe(token: Token, expected: list[str]) -> None:
-    """R23: the summary names scope, store, expiry and place, without secrets and control characters."""
-    text = describe(token, place="file.json")
+def test_facts(token: Token, expected: list[str]) -> None:
+    """R23: scope, account and expiry are told without secrets and control characters."""
+    text = f"{account_name(token)} {as_rows(token)}"
 
     assert [words for words in expected if words not in text] == []
     assert "made-up" not in text
     assert "\x1b" not in text
-
-
-def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the disk is full, the old file stays, and nothing of the token is left beside it."""
-    file = tmp_path / "token.json"
-    file.write_text("old")
-
-    def fail(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(StoreError, match="No space left on device"), token_file(file) as draft:
-        draft.write(TOKEN)
-
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_token_file(tmp_path: Path) -> None:
-    """The file is written with the token, not before, and `Token.from_dict` reads it."""
-    file = tmp_path / "token.json"
-    with token_file(file) as draft:
-        draft.write(TOKEN)
-        assert not file.exists()
-        draft.replace()
-
-    assert Token.from_dict(json.loads(file.read_text())) == TOKEN
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_no_regular_file() -> None:
-    """A device is not replaced by a file."""
-    with pytest.raises(StoreError, match="is not a regular file"), token_file(Path(os.devnull)):
-        pass

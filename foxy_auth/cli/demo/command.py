@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 import click
 
+from foxy_auth.cli.command_help import epilog
 from foxy_auth.cli.exit_status import ExitStatus
 
 WIDEST = 100  # columns
 
 
-@click.command()
+@click.command(epilog=epilog("foxy-auth demo", also=[ExitStatus.INTERRUPTED]))
 def demo() -> int:
     """
-    Watch FoxyAuth handle tokens, in a few seconds.
+    Watch FoxyAuth handle tokens.
 
-    Starts an emulator of Foxy on this machine and sends real requests to it. You need no account, and nothing leaves
-    the machine. The exit status is 0 if everything went as expected, else 1.
+    Takes a few seconds: starts an emulator of Foxy on this machine and sends real requests to it. You need no account,
+    and nothing leaves the machine.
     """
     from rich.console import Console
 
@@ -26,7 +26,6 @@ def demo() -> int:
     from foxy_auth.cli.demo.scenes import SCENES
     from foxy_auth.emulator import Emulator
 
-    logging.getLogger("foxy_auth").addHandler(logging.NullHandler())  # the scenes show what fails
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     console = Console(highlight=False)
     console.width = min(console.width, WIDEST)

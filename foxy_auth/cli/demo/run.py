@@ -33,8 +33,10 @@ def run_scenes(scenes: Sequence[Scene], *, foxy: Emulator, console: Console) -> 
         session = Session(foxy, Path(folder))
         screen.print_introduction(foxy.url)
         recording = session.record()
-        results = [_run_scene(number, scene, session, screen) for number, scene in enumerate(scenes, 1)]
+        playable = [scene for scene in scenes if scene.can_be_played]
+        results = [_run_scene(number, scene, session, screen) for number, scene in enumerate(playable, 1)]
     screen.print_summary(results, recording)
+    screen.print_skipped([scene for scene in scenes if not scene.can_be_played])
     return all(result.passed for result in results)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple, Self, cast
 
@@ -56,11 +57,19 @@ class Scene(NamedTuple):
         text: What is about to happen, in one to three sentences.
 
         play: Makes it happen and yields the checks.
+
+        needs: The client library that it needs besides requests, if any.
     """
 
     title: str
     text: str
     play: Callable[[Session], Iterator[Check | Heading]]
+    needs: str = ""
+
+    @property
+    def can_be_played(self) -> bool:
+        """Whether that client library is installed."""
+        return not self.needs or find_spec(self.needs) is not None
 
 
 class Recording:
@@ -116,8 +125,8 @@ class Session:
     def __init__(self, foxy: Emulator, folder: Path) -> None:
         """Authorize the demo; tokens are saved in *folder*."""
         self.foxy = foxy
-        self.path = folder / "token.json"
-        self.store = FileStore(self.path)
+        self.path: Path = folder / "token.json"
+        self.store: FileStore = FileStore(self.path)
         self.saved: list[Token] = []
         self._granted = foxy.grant()
 

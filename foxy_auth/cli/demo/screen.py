@@ -101,6 +101,13 @@ class Screen:
         api_requests, token_requests = len(recording.api_requests), len(recording.token_requests)
         self._print(Text(f"API requests: {api_requests}, token requests: {token_requests}.", "dim"))
 
+    def print_skipped(self, scenes: Sequence[Scene]) -> None:
+        """Say which scenes were left out, and what they need."""
+        for library in sorted({scene.needs for scene in scenes}):
+            titles = "; ".join(scene.title for scene in scenes if scene.needs == library)
+            self._print(Text(f"Not shown without {library}: {titles}. To see them:"))
+            self._print(Text(f"pip install 'foxy_auth[{library}]'"), margin=4)
+
     def _print(self, thing: RenderableType, *, margin: int = 2) -> None:
         self._console.print(Padding(thing, (0, 0, 0, margin)))
 

@@ -79,8 +79,8 @@ class StartPage:
     def __init__(self, request: AuthorizationRequest) -> None:
         """Make an address that nobody can guess."""
         self.request = request
-        self.path = f"/{token_urlsafe(32)}"
-        self.cookie = f"foxy_auth_{token_urlsafe(6)}={token_urlsafe(32)}"
+        self.path: str = f"/{token_urlsafe(32)}"
+        self.cookie: str = f"foxy_auth_{token_urlsafe(6)}={token_urlsafe(32)}"
         self._opened = False
 
     def open(self, cookies: str) -> bool:
@@ -111,7 +111,7 @@ class Callback:
         """Take the callback of the request with *state*, or of the start page's, and report to *events*."""
         self.path = path
         self.start = start
-        self.opened_twice = False
+        self.opened_twice: bool = False
         self._state = state
         self._events = events
         self._lock = Lock()

@@ -16,13 +16,14 @@ from foxy_auth import AuthorizationError, AuthorizationRequest, OAuthClient, Tok
 from foxy_auth.cli.exit_status import NoResponseError
 from foxy_auth.cli.login.callback import Callback, Event, Problem, Source, StartPage, find_problem
 from foxy_auth.cli.login.listener import ANY_PORT, listening, loopback_address
-from foxy_auth.cli.login.output import Save
 from foxy_auth.cli.login.pages import QUESTION, failure_page, success_page
+from foxy_auth.cli.login.saving import Save
+from foxy_auth.cli.settings import PREFIXES
+from foxy_auth.cli.terminal import can_ask
 
 TICK = 0.5  # seconds between looks for Ctrl-C, which does not interrupt a wait on Windows
 # Isolated, so that a file webbrowser.py in the current folder is not imported.
 OPEN_BROWSER = ["-I", "-c", "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"]
-OWN_VARIABLES = "FOXY_API_"  # how the names begin of those that the browser does not inherit: some are secret
 AGAIN = "run foxy-auth login again"
 
 
@@ -152,7 +153,8 @@ class Login:
         # In a process of its own: some browsers run until they are closed, and some print to the standard output.
         ended = subprocess.run(  # noqa: S603 - Python, with a URL of ours
             [sys.executable, *OPEN_BROWSER, url],
-            env={name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)},
+            # Without ours, of which some are secret.
+            env={name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -220,7 +222,7 @@ class Login:
 
     def _confirm(self, question: str, callback: Callback) -> bool:
         """Ask the user; where there is no terminal, the answer is no."""
-        if self._input_ended or sys.stdin is None or not sys.stdin.isatty():
+        if self._input_ended or not can_ask():
             return False
         callback.finish(QUESTION)
         self._tell(f"{question}\nType yes or no, and press Enter.")

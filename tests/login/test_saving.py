@@ -1,9 +1,11 @@
-"""The file that `foxy-auth login` writes, in folders that other users share, own or replace."""
+"""Where `foxy-auth login` keeps the token: in folders that other users share, own or replace, and in other stores."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import stat
 import struct
 import subprocess
@@ -11,22 +13,40 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
 import pytest
 from login.process import login
-from support.users import NOBODY, acting_as_nobody, needs_root, open_folder, run_as_nobody
+from support.users import NOBODY, needs_root, open_folder, run_as_nobody
 
 from foxy_auth import StoreError, Token
-from foxy_auth.cli.login.output import saving
-from foxy_auth.cli.login.token_file import token_file
+from foxy_auth.cli.login.saving import prepare_saving
+from foxy_auth.cli.private_path import check_private_path
+from foxy_auth.cli.settings import Settings
+from foxy_auth.cli.store_address import StoreAddress
+from foxy_auth.stores import FileStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from foxy_auth.cli.login.saving import Save
     from foxy_auth.emulator import Emulator
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no owners and modes of this kind")
 TOKEN = Token("made-up-access", refresh_token="made-up-refresh", expires_at=1_800_000_000.0, scope="a store_id_7")
+STORE_1 = Token("old-access", refresh_token="old-refresh", scope="store_full_access store_id_1")
 STICKY = 0o1777
+
+
+def prepare(file: Path, *, replace: bool = False) -> Save:
+    """Prepare to save a token in *file*, as the login does."""
+    return prepare_saving(Settings(store=StoreAddress("file", str(file))), replace=replace)
+
+
+def kept(error: object) -> Path:
+    """Return the file in which an error says that the new token is."""
+    found = re.search(r"the new token is in file:(\S+) \(give that to --store\)", str(error))
+    assert found, error
+    return Path(found[1])
 
 
 @pytest.fixture
@@ -39,8 +59,8 @@ def folder() -> Iterator[Path]:
 def refused(file: Path) -> str:
     """Return why a token is not written to *file*; nothing is left of the attempt."""
     before = sorted(file.parent.glob("*"))
-    with pytest.raises(StoreError) as caught, token_file(file):
-        pass
+    with pytest.raises(StoreError) as caught:
+        prepare(file)
     assert sorted(file.parent.glob("*")) == before
     return str(caught.value)
 
@@ -113,11 +133,9 @@ def test_own_links(folder: Path) -> None:
     (folder / "real").mkdir()
     (folder / "link").symlink_to("real")
     (folder / "real" / "token.json").symlink_to(folder / "elsewhere.json")
-    with token_file(folder / "link" / ".." / "link" / "token.json") as file:
-        file.write(TOKEN)
-        file.replace()
+    prepare(folder / "link" / ".." / "link" / "token.json")(TOKEN, lambda _: False)
 
-    assert json.loads((folder / "elsewhere.json").read_text()) == TOKEN.to_dict()
+    assert FileStore(folder / "elsewhere.json").load() == TOKEN
     assert (folder / "real" / "token.json").is_symlink()
 
 
@@ -156,8 +174,7 @@ def test_own_group(
     folder.chmod(0o775)
 
     if safe:
-        with token_file(folder / "token.json") as file:
-            file.write(TOKEN)
+        check_private_path(folder / "token.json")
     else:
         assert "other users can write" in refused(folder / "token.json")
 
@@ -165,7 +182,7 @@ def test_own_group(
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows access control lists as attributes")
 def test_access_control_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """R26: A folder in which an access control list lets another user write is refused, whosever its group is."""
-    monkeypatch.setattr("foxy_auth.cli.login.token_file._is_own_group", lambda _: True)
+    monkeypatch.setattr("foxy_auth.cli.private_path._is_own_group", lambda _: True)
     # acl(5): rwx for the owner, for one more user, and as the mask; nothing for the rest.
     entries = [(0x01, 7, -1), (0x02, 7, NOBODY), (0x04, 0, -1), (0x10, 7, -1), (0x20, 0, -1)]
     packed = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
@@ -184,102 +201,114 @@ def test_access_control_list(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @needs_root
 def test_attacks_in_sticky_folder(foxy: Emulator, folder: Path) -> None:
-    """R26: In a folder like /tmp others can neither read nor replace draft and token, nor lead the token elsewhere."""
+    """R26: In a folder like /tmp others cannot lead the token elsewhere; it is kept, and told where."""
     folder.chmod(STICKY)
     file, loot = folder / "token.json", folder / "loot"
     with login(foxy, "--output", str(file), "--no-browser") as running:
         callback = running.authorize(foxy)
-        (draft,) = folder.iterdir()
-        attacks = ['cat "$1"', 'mv "$1" "$2"', 'ln "$1" "$2"', 'rm -f "$1"', 'echo x > "$1"']
-        assert [run_as_nobody(attack, draft, loot) != 0 for attack in attacks] == [True] * len(attacks)
         assert run_as_nobody('touch "$2" && chmod 666 "$2" && ln -s "$2" "$1"', file, loot) == 0
         running.open(callback)
         status = running.end()
 
-    assert status == 0
-    assert (loot.read_text(), file.is_symlink(), stat.S_IMODE(file.stat().st_mode)) == ("", False, 0o600)
-    assert Token.from_dict(json.loads(file.read_text())).store_id == "1"
-    assert run_as_nobody('cat "$1"', file) != 0
-    assert sorted(folder.iterdir()) == [loot, file]
+    assert status == 8
+    assert "is a symbolic link in a folder that others can write to" in running.err
+    assert loot.read_text() == ""
+    assert getattr(FileStore(kept(running.err)).load(), "store_id", "") == "1"
+    assert stat.S_IMODE(kept(running.err).stat().st_mode) == 0o600
 
 
 @needs_root
 def test_target_of_another_user(folder: Path) -> None:
-    """R26: If somebody else has made a file of that name meanwhile, the token stays in the draft."""
+    """R26: If somebody else has made a file of that name meanwhile, it stays, and the token is kept elsewhere."""
     folder.chmod(STICKY)
     target = folder / "token.json"
-    with acting_as_nobody(), token_file(target) as file:
-        os.seteuid(0)
-        target.write_text("root's")
-        os.seteuid(NOBODY)
-        file.write(TOKEN)
-        with pytest.raises(StoreError, match=f"the token is in {file.draft}"):
-            file.replace()
+    save = prepare(target)
+    assert run_as_nobody('echo mine > "$1"', target) == 0
+    with pytest.raises(StoreError, match="belongs to another user") as caught:
+        save(TOKEN, lambda _: True)
 
-    assert (target.read_text(), json.loads(file.draft.read_text())) == ("root's", TOKEN.to_dict())
-    assert stat.S_IMODE(file.draft.stat().st_mode) == 0o600
-
-
-@needs_root
-@pytest.mark.parametrize(
-    "attack",
-    [
-        'mv "$1" "$2" && echo attacker > "$1" && chmod 666 "$1"',
-        'rm -f "$1" && ln -s "$2" "$1" && touch "$2" && chmod 666 "$2"',
-        'rm -f "$1"',
-    ],
-)
-def test_draft_replaced(folder: Path, attack: str) -> None:
-    """R26: A draft that somebody has replaced is noticed, and the token is written to nothing that others can read."""
-    target, loot = folder / "token.json", folder / "loot"
-    with token_file(target) as file:
-        folder.chmod(0o777)  # by mistake, after the check
-        assert run_as_nobody(attack, file.draft, loot) == 0
-        with pytest.raises(StoreError, match=r"was replaced|cannot write"):
-            file.write(TOKEN)
-
-    assert not target.exists()
-    assert [path for path in folder.iterdir() if "made-up" in path.read_text()] == []
+    assert (target.read_text(), FileStore(kept(caught.value)).load()) == ("mine\n", TOKEN)
+    assert stat.S_IMODE(kept(caught.value).stat().st_mode) == 0o600
 
 
 @needs_root
 @pytest.mark.parametrize("attack", ['mkdir "$1"', 'mkdir "$1" && chmod 777 "$1"', 'mkdir "$3" && ln -s "$3" "$1"'])
-def test_folder_replaced(foxy: Emulator, folder: Path, attack: str) -> None:
-    """R26: If somebody replaces the folder, the token goes to the one that was checked, and the command says so."""
+def test_folder_replaced(folder: Path, attack: str) -> None:
+    """R26: If somebody replaces the folder meanwhile, nothing goes there, and the token is kept elsewhere."""
     own, moved, loot = folder / "own", folder / "moved", folder / "loot"
     own.mkdir()
-    with login(foxy, "--output", str(own / "token.json"), "--no-browser") as running:
-        callback = running.authorize(foxy)
-        folder.chmod(0o777)  # by mistake, after the check
-        assert run_as_nobody(f'mv "$1" "$2" && {attack}', own, moved, loot) == 0
-        page = running.open(callback)
-        status = running.end()
+    save = prepare(own / "token.json")
+    folder.chmod(0o777)  # by mistake, after the check
+    assert run_as_nobody(f'mv "$1" "$2" && {attack}', own, moved, loot) == 0
+    with pytest.raises(StoreError, match=r"other users can write|another user") as caught:
+        save(TOKEN, lambda _: True)
 
-    assert status == 8
-    assert "the token was saved, but" in running.err
-    assert "<h1>The login failed</h1>" in page.text
     assert list(own.iterdir()) == []
-    assert stat.S_IMODE((moved / "token.json").stat().st_mode) == 0o600
+    assert FileStore(kept(caught.value)).load() == TOKEN
 
 
-def test_descriptors(folder: Path) -> None:
-    """No descriptor is left open, whatever happens."""
-    descriptors = Path("/dev/fd")
-    before = len(list(descriptors.iterdir()))
-    for _ in range(3):
-        with token_file(folder / "token.json") as file:
-            file.write(TOKEN)
-            file.replace()
-        with token_file(folder / "token.json"):
-            pass
-        refused(folder / "missing" / "token.json")
+# --- a token that cannot be saved ------------------------------------------------------------------------------------
 
-    assert len(list(descriptors.iterdir())) == before
+
+def test_disk_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R26: If the disk is full, the old token stays, and the new one is kept in the user's data folder."""
+    file = tmp_path / "token.json"
+    FileStore(file).save(STORE_1)
+    save, sync, failures = prepare(file), os.fsync, [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))]
+
+    def fail_first(descriptor: int) -> None:
+        while failures:
+            raise failures.pop()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_first)
+    with pytest.raises(StoreError, match="No space left on device") as caught:
+        save(TOKEN, lambda _: True)
+
+    assert FileStore(file).load() == STORE_1
+    assert kept(caught.value).parent == platformdirs.user_data_path("foxy-auth", appauthor=False)
+    assert FileStore(kept(caught.value)).load() == TOKEN
+
+
+def test_interrupted_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """R26: If the user answers the question by Ctrl-C, the new token is kept too."""
+    file = tmp_path / "token.json"
+    FileStore(file).save(STORE_1)
+
+    def interrupt(_: str) -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(file)(TOKEN, interrupt)
+
+    assert FileStore(kept(capsys.readouterr().err.replace("\n", " "))).load() == TOKEN
+
+
+def test_store_that_forgets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R26: What was saved is read back, and a store that has something else is an error."""
+    monkeypatch.setenv("COLUMNS", "500")
+    save, write = prepare(tmp_path / "token.json"), FileStore.save
+    written: list[Token] = []
+
+    def lose_first(self: FileStore, token: Token) -> None:
+        written.append(token)
+        if len(written) > 1:
+            write(self, token)
+
+    monkeypatch.setattr(FileStore, "save", lose_first)
+    with pytest.raises(StoreError, match="does not hold what was saved") as caught:
+        save(TOKEN, lambda _: True)
+
+    assert FileStore(kept(caught.value)).load() == TOKEN
+
+
+def test_no_regular_file() -> None:
+    """A device is not replaced by a file."""
+    with pytest.raises(StoreError, match="is not a regular file"):
+        check_private_path(Path(os.devnull))
 
 
 # --- the token of another store --------------------------------------------------------------------------------------
-
-STORE_1 = Token("old-access", refresh_token="old-refresh", scope="store_full_access store_id_1")
 
 
 def run_login(foxy: Emulator, file: Path, *options: str, answers: tuple[str, ...] = ()) -> tuple[int, str]:
@@ -295,58 +324,50 @@ def run_login(foxy: Emulator, file: Path, *options: str, answers: tuple[str, ...
 
 
 def test_other_store(foxy: Emulator, tmp_path: Path) -> None:
-    """R26: Without a terminal the token of another store is not replaced, and the new one is kept beside it."""
+    """R26: Without a terminal the token of another store is not replaced, and the new one is kept."""
     file = tmp_path / "token.json"
-    file.write_text(json.dumps(STORE_1.to_dict()))
+    file.write_text(json.dumps(STORE_1.to_dict()))  # as earlier versions wrote it
+    file.chmod(0o600)
     status, error = run_login(foxy, file)
 
-    (draft,) = set(tmp_path.iterdir()) - {file}
     assert status == 8
     assert "holds the token of store 1, and the new token is of store 2, so it was not replaced" in error
-    assert str(draft) in error
     assert "--replace" in error
-    assert json.loads(file.read_text()) == STORE_1.to_dict()
-    assert Token.from_dict(json.loads(draft.read_text())).store_id == "2"
-    assert stat.S_IMODE(draft.stat().st_mode) == 0o600
+    assert FileStore(file).load() == STORE_1
+    assert getattr(FileStore(kept(error)).load(), "store_id", "") == "2"
+
+
+def test_other_environment(tmp_path: Path) -> None:
+    """R26: The token of another environment is not replaced unasked, though its store has the same number."""
+    file = tmp_path / "token.json"
+    old = TOKEN.to_dict() | {"api": "https://api-sandbox.foxycart.com"}
+    FileStore(file).save(Token.from_dict(old))
+    with pytest.raises(StoreError, match=r"store 7 at https://api-sandbox\.foxycart\.com.* so it was not replaced"):
+        prepare(file)(TOKEN, lambda _: False)
+
+    assert FileStore(file).load() == TOKEN
 
 
 @pytest.mark.parametrize(
-    ("old", "options"),
-    [
-        (STORE_1.to_dict(), ["--replace"]),
-        (STORE_1.to_dict() | {"scope": "coupons_read store_id_2"}, []),
-        ({"access_token": 1}, []),
-        ("old", []),
-    ],
+    ("old", "replace"),
+    [(STORE_1.to_dict(), True), (TOKEN.to_dict() | {"scope": "coupons_read store_id_7"}, False), ("old", False)],
 )
-def test_replaced_without_question(foxy: Emulator, tmp_path: Path, old: object, options: list[str]) -> None:
+def test_replaced_without_question(tmp_path: Path, old: object, *, replace: bool) -> None:
     """R26: A token of the same store is replaced, and so is what is no token, or what `--replace` allows to."""
     file = tmp_path / "token.json"
     file.write_text(json.dumps(old))
-    status, _ = run_login(foxy, file, *options)
+    file.chmod(0o600)
+    prepare(file, replace=replace)(TOKEN, pytest.fail)
 
-    assert status == 0
-    assert Token.from_dict(json.loads(file.read_text())).store_id == "2"
-    assert list(tmp_path.iterdir()) == [file]
+    assert FileStore(file).load() == TOKEN
 
 
 @pytest.mark.parametrize(("answers", "store"), [(("what?", "", "yes"), "2"), (("no",), "1")])
 def test_question(foxy: Emulator, tmp_path: Path, answers: tuple[str, ...], store: str) -> None:
     """R26: On a terminal the command asks before it replaces the token of another store."""
     file = tmp_path / "token.json"
-    file.write_text(json.dumps(STORE_1.to_dict()))
+    FileStore(file).save(STORE_1)
     status, _ = run_login(foxy, file, answers=answers)
 
     assert status == (0 if store == "2" else 8)
-    assert Token.from_dict(json.loads(file.read_text())).store_id == store
-    assert len(list(tmp_path.iterdir())) == (1 if store == "2" else 2)
-
-
-def test_printed_anyway(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With `--json` too, a token that could not be written to the file is still printed."""
-    file = tmp_path / "token.json"
-    file.write_text(json.dumps(STORE_1.to_dict()))
-    with pytest.raises(StoreError), saving(file, as_json=True) as save:
-        save(TOKEN, lambda _: False)
-
-    assert json.loads(capsys.readouterr().out) == TOKEN.to_dict()
+    assert getattr(FileStore(file).load(), "store_id", "") == store

@@ -1,0 +1,1 @@
+"""`foxy-auth doctor`: what is wrong with a set-up, and what to do about it."""
