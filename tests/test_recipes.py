@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from support.browser import DEADLINE, Browser
+from support.credentials import credentials
+from support.manual import blocks_of
 
 from foxy_auth import FoxyAuth, LoginRequiredError, OAuthClient, Token, register_client
 from foxy_auth.stores import FileStore
@@ -24,32 +26,31 @@ if TYPE_CHECKING:
     from foxy_auth.emulator import Emulator
 
 TOP = Path(__file__).parent.parent
-PAGE = TOP / ".github/RECIPES.md"
-README = TOP / "README.md"
+MANUAL = TOP / ".github/manual"
+PAGE = MANUAL / "how-to/integration-kinds.md"
 
 
 class Reader:
     """
-    Runs the code of the page, section by section, with a client's credentials filled in.
+    Runs the code of the page, section by section.
 
     Attributes:
         names: What the code has defined so far.
     """
 
-    def __init__(self, foxy: Emulator) -> None:
-        """Run it against *foxy*."""
+    def __init__(self) -> None:
+        """Read the page."""
         self.names: dict[str, Any] = {}
-        self._foxy = foxy
         self._text = PAGE.read_text(encoding="utf-8")
 
     def run(self, heading: str) -> dict[str, Any]:
         """Run the code of a section, and return all names that are defined."""
         start = self._text.index(f"\n## {heading}\n")
         end = (self._text + "\n## ").index("\n## ", start + 1)
-        blocks = list(re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE).finditer(self._text, start, end))
+        blocks = [block for block in blocks_of(self._text) if start < block.start < end]
         assert blocks
         for block in blocks:
-            source = "\n" * self._text.count("\n", 0, block.start(1)) + self._filled_in(block[1])
+            source = "\n" * (block.line - 1) + block.code
             exec(compile(source, str(PAGE), "exec"), self.names)  # noqa: S102 - our own page
         return self.names
 
@@ -61,14 +62,6 @@ class Reader:
         assert session == {}
         return str(store_id)
 
-    def _filled_in(self, source: str) -> str:
-        client = 'client_id="client_…", client_secret="…", refresh_token="…"'
-        grant = self._foxy.grant()
-        filled = f"client_id={self._foxy.client_id!r}, client_secret={self._foxy.client_secret!r}"
-        source = source.replace(client, f"{filled}, refresh_token={grant.refresh_token!r}")
-        source = source.replace('client_id="client_…", client_secret="…"', filled)
-        return source.replace("https://api.foxycart.com", self._foxy.url)
-
 
 @pytest.fixture
 def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Reader]:
@@ -76,7 +69,9 @@ def reader(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     for function in (FoxyAuth.__init__, OAuthClient.__init__, register_client):
         monkeypatch.setitem(inspect.unwrap(function).__kwdefaults__ or {}, "environment", foxy.environment)
     monkeypatch.chdir(tmp_path)
-    reader = Reader(foxy)
+    for name, value in credentials(foxy).items():
+        monkeypatch.setenv(name, value)
+    reader = Reader()
     reader.run("Keeping tokens")
     yield reader
     assert [call for call in foxy.api_calls if call.access_token], "each recipe ends with an authenticated call"
@@ -109,6 +104,21 @@ def test_third_party(foxy: Emulator, reader: Reader) -> None:
     assert shown == "Example Outfitters"
     assert saved(store_id).store_id == store_id == "1"
     assert saved("client").scopes == {"client_full_access"}
+    assert names["kept_client"]().client_secret == names["client"].client_secret
+
+
+def test_third_party_disconnected(foxy: Emulator, reader: Reader) -> None:
+    """A store that was disconnected leaves no record, and the next request for it says that it has to log in."""
+    names = reader.run("3rd-party")
+    with Browser() as browser:
+        store_id = reader.connect(browser)
+        names["shop_name"](store_id)
+        names["disconnect"](store_id)
+        with pytest.raises(LoginRequiredError):
+            names["shop_name"](store_id)
+        reader.connect(browser)
+
+    assert names["shop_name"](store_id) == "Example Outfitters"
 
 
 def test_third_party_denied(foxy: Emulator, reader: Reader) -> None:
@@ -121,7 +131,7 @@ def test_third_party_denied(foxy: Emulator, reader: Reader) -> None:
         again = names["shop_name"](reader.connect(browser))
 
     assert (said, again) == (None, "Example Outfitters")
-    assert {path.name for path in Path("tokens").glob("*.json")} == {"foxy.client.json", "foxy.1.json"}
+    assert {path.name for path in Path("tokens").glob("foxy.*.json")} == {"foxy.client.json", "foxy.1.json"}
 
 
 def test_white_labelled(foxy: Emulator, reader: Reader, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,8 +163,13 @@ def test_hosted(foxy: Emulator, reader: Reader) -> None:
             names["shop_name"](first)
         reader.connect(ann)
         shown.append(names["shop_name"](first))
+        names["disconnect"](first)
+        with pytest.raises(LoginRequiredError):
+            names["shop_name"](first)
+        reader.connect(ann)
+        shown.append(names["shop_name"](first))
 
-    assert shown == ["Example Outfitters"] * 3
+    assert shown == ["Example Outfitters"] * 4
     assert calls == ["authorization_code"]
     assert names["auth_of"](first) is names["auth_of"](first)
 
@@ -163,46 +178,38 @@ def test_distributed(foxy: Emulator, reader: Reader) -> None:
     """TERM: "each unique installation would need to dynamically create its own OAuth Client"."""
     reader.run("3rd-party")
     before = reader.names["client"].client_id
+    Path("tokens/client.json").unlink()  # another installation
     names = reader.run("Distributed")
     with Browser() as browser:
         store_id = reader.connect(browser)
 
     assert names["shop_name"](store_id) == "Example Outfitters"
     assert re.fullmatch("widgetsco[0-9A-Za-z]{30}", names["client"].client_id)
-    assert names["client"].client_id != before
+    assert names["client"].client_id == names["kept_client"]().client_id != before
     foxy.revoke_access_tokens()
     assert requests.get(foxy.url, auth=names["own"], timeout=DEADLINE).status_code == 200
     assert [call.form["grant_type"] for call in foxy.token_calls] == ["authorization_code", "client_credentials"]
 
 
 def test_every_kind_has_a_recipe() -> None:
-    """TERM, "Foxy-Specific OAuth Terms": five kinds of integration are told apart, and the README leads to all."""
+    """TERM, "Foxy-Specific OAuth Terms": five kinds of integration are told apart."""
     headings = re.findall(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 
     assert headings == ["Keeping tokens", "Standalone", "3rd-party", "White-labelled", "Hosted", "Distributed"]
-    assert ".github/RECIPES.md" in (TOP / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_pages_links_lead_to_files() -> None:
-    """The files that the page links to exist."""
-    targets = re.findall(r"\]\(([^)#:]+)\)", PAGE.read_text(encoding="utf-8"))
-
-    assert len(targets) >= 3
-    assert [target for target in targets if not (PAGE.parent / target).exists()] == []
-
-
-def save_token_of_the_readme() -> Any:
-    """Return the function of the README's recipe for saving a token."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-    [block] = [block for block in blocks if "def save_token" in block]
+def save_token_of_the_manual() -> Any:
+    """Return the function of the manual's recipe for saving a token without a store."""
+    text = (MANUAL / "how-to/choose-a-store.md").read_text("utf-8")
+    [block] = [block.code for block in blocks_of(text) if "def save_token" in block.code]
     names: dict[str, Any] = {}
     exec(block.partition("\ntoken = ")[0], names)  # noqa: S102 - our own page
     return names["save_token"]
 
 
 @pytest.mark.parametrize("left", ["nothing", "open", "link"])
-def test_the_readme_saves_a_token_privately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
-    """R23: The README's `save_token` leaves a file that only its owner can read, whatever was left beside it."""
+def test_a_token_is_saved_privately(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
+    """R23: The manual's `save_token` leaves a file that only its owner can read, whatever was left beside it."""
     monkeypatch.chdir(tmp_path)
     if left == "open":
         Path("token.new").write_text("made up")
@@ -213,7 +220,7 @@ def test_the_readme_saves_a_token_privately(tmp_path: Path, monkeypatch: pytest.
     before = os.umask(0)
     try:
         for _ in range(2):
-            save_token_of_the_readme()(TOKEN)
+            save_token_of_the_manual()(TOKEN)
     finally:
         os.umask(before)
 

@@ -1,4 +1,4 @@
-"""The three applications of the recipes, each used over HTTP in a process of its own."""
+"""The three applications of web-frameworks.md, each used over HTTP in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.browser import Browser
+from support.browser import DEADLINE, Browser
+from support.waiting import wait_until
 
 from foxy_auth.emulator import Emulator
 from foxy_auth.stores import FileStore
@@ -23,22 +24,7 @@ if TYPE_CHECKING:
 
     from foxy_auth import Token
 
-# Serves an application on a socket that is listening already, so that nobody has to wait for it.
-SERVE = """
-import logging, socket, sys
-from importlib import import_module
-
-logging.basicConfig(level=logging.INFO)
-name, descriptor = sys.argv[1], int(sys.argv[2])
-module = import_module(f"recipes.{name}_app")
-if name == "fastapi":
-    import uvicorn
-    uvicorn.Server(uvicorn.Config(module.app, log_config=None)).run(sockets=[socket.socket(fileno=descriptor)])
-else:
-    from werkzeug.serving import make_server
-    application = module.app if name == "flask" else module.application
-    make_server("127.0.0.1", 0, application, threaded=True, fd=descriptor).serve_forever()
-"""
+EXAMPLES = Path(__file__).parents[2] / ".github/manual/examples"
 
 
 class App:
@@ -53,10 +39,10 @@ class App:
 
     def __init__(self, name: str, foxy: Emulator, folder: Path) -> None:
         """Prepare; `running` starts it."""
-        self._name = name
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._command = documented_command(name)
+        self._port = free_port()
         self.foxy = foxy
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{self._port}"
         foxy.redirect_uri = f"{self.url}/foxy/callback"
         foxy.pkce = "required"
         self._folder = folder
@@ -67,17 +53,18 @@ class App:
             "REDIRECT_URI": foxy.redirect_uri,
             "SECRET_KEY": "fake-key-of-a-fake-application",
             "TOKENS": str(folder / "foxy.json"),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
         }
 
     @contextmanager
-    def running(self, listening: socket.socket | None = None) -> Iterator[None]:
-        """Run it in a process, at its own address or another; fail if it logs a traceback."""
-        number = (listening or self._listening).fileno()
-        command = [sys.executable, "-c", SERVE, self._name, str(number)]
+    def running(self, port: int | None = None) -> Iterator[None]:
+        """Run it as its file says, at its own port or another; fail if it logs a traceback."""
+        port = port or self._port
+        at = [f"127.0.0.1:{port}"] if "runserver" in self._command else ["--port", str(port)]
+        command = [sys.executable, *self._command, *at]
         environ = {**os.environ, **self._settings}
-        program = subprocess.Popen(command, env=environ, pass_fds=[number], stderr=subprocess.PIPE, text=True)
+        program = subprocess.Popen(command, cwd=EXAMPLES, env=environ, stderr=subprocess.PIPE, text=True)
         try:
+            wait_until(lambda: listens(port) or program.poll() is not None, what=" ".join(command), within=DEADLINE)
             yield
         finally:
             program.terminate()
@@ -87,8 +74,9 @@ class App:
     @contextmanager
     def another_worker(self) -> Iterator[str]:
         """Run it in one more process; give its address."""
-        with socket.create_server(("127.0.0.1", 0)) as listening, self.running(listening):
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        port = free_port()
+        with self.running(port):
+            yield f"http://127.0.0.1:{port}"
 
     def connect(self, browser: Browser, **button: str) -> Any:
         """Connect a store as a user does: open the link, press a button on the consent page."""
@@ -100,22 +88,43 @@ class App:
         found = {store_id: grants.for_key(store_id).load() for store_id in ("1", "2")}
         return {store_id: token for store_id, token in found.items() if token}
 
-    def close(self) -> None:
-        """Free the port."""
-        self._listening.close()
-
     def forget(self) -> None:
         """Remove what it has saved, and the requests that the provider has recorded."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self.foxy.clear_calls()
 
 
+def documented_command(name: str) -> list[str]:
+    """Return the command that an example's docstring says to run it by, as arguments of Python."""
+    text = (EXAMPLES / f"{name}_app.py").read_text(encoding="utf-8")
+    [last] = re.findall(r"^    export .*\n    (.+)$", text, re.MULTILINE)
+    program, *arguments = last.split()
+    return arguments if program == "python" else ["-m", program, *arguments]
+
+
+def free_port() -> int:
+    """Return a port that is free at this moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Tell whether a program listens on *port*."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture(scope="module", params=["flask", "django", "fastapi"])
 def started(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """Give an application that is running."""
     folder = tmp_path_factory.mktemp("app") / "tokens"
-    with Emulator() as foxy, closing(App(request.param, foxy, folder)) as app, app.running():
-        yield app
+    with Emulator() as foxy:
+        app = App(request.param, foxy, folder)
+        with app.running():
+            yield app
 
 
 @pytest.fixture
@@ -266,3 +275,15 @@ def test_workers_share_their_tokens(foxy: Emulator, app: App, browser: Browser) 
         after = [browser.open(f"{url}/store").status_code for url in (app.url, other, other)]
 
     assert (before, token_requests, between, after) == ([200] * 2, 0, [403] * 2, [200] * 3)
+
+
+def test_a_user_disconnects_a_store(app: App, browser: Browser) -> None:
+    """A store that its user disconnects leaves no record, and the application has no access until it is back."""
+    consent = app.connect(browser)
+    start = browser.press(consent)
+    saved = app.saved()
+    again = app.connect(browser)
+
+    assert (start.status_code, start.url) == (200, f"{app.url}/")
+    assert saved == {}
+    assert "<h1>Example Outfitters</h1>" in again.text

@@ -1,8 +1,12 @@
-r"""
-A third-party integration in Flask.
+"""
+A 3rd-party integration in Flask: its users connect the Foxy stores that they have.
 
-    FOXY_API_CLIENT_ID=… FOXY_API_CLIENT_SECRET=… REDIRECT_URI=https://…/foxy/callback SECRET_KEY=… \
-        PYTHONPATH=tests flask --app recipes.flask_app run
+    pip install flask 'foxy_auth[requests,file]'
+    export FOXY_API_CLIENT_ID=… FOXY_API_CLIENT_SECRET=… SECRET_KEY=… REDIRECT_URI=http://127.0.0.1:5000/foxy/callback
+    flask --app flask_app run
+
+SECRET_KEY signs the sessions; `python -c "import secrets; print(secrets.token_hex())"` makes one. REDIRECT_URI is the
+address that the OAuth client was registered with.
 """
 
 from __future__ import annotations
@@ -12,9 +16,15 @@ from typing import TYPE_CHECKING
 
 import requests
 from flask import Flask, redirect, render_template_string, request, session
-from recipes import foxy
 
-from foxy_auth import STORE_FULL_ACCESS, AuthorizationError, LoginRequiredError, TokenUnavailableError
+from foxy_auth import (
+    STORE_FULL_ACCESS,
+    AuthorizationError,
+    LoginRequiredError,
+    OAuthClient,
+    TokenUnavailableError,
+)
+from foxy_auth.stores import FileStore
 
 if TYPE_CHECKING:
     from flask.typing import ResponseReturnValue
@@ -25,7 +35,13 @@ app.secret_key = os.environ["SECRET_KEY"]
 # SESSION_COOKIE_SECURE=True.
 app.config.update(SESSION_COOKIE_SAMESITE="Lax", SESSION_COOKIE_HTTPONLY=True)
 
+client = OAuthClient.from_env(redirect_uri=os.environ["REDIRECT_URI"])
+# A record for each store. On several machines, use a RedisStore or a SQLAlchemyStore.
+grants = FileStore(os.environ.get("TOKENS", "tokens/foxy.json"))
+
 PAGE = '<!doctype html><title>Widgets</title><p>{{ text }}</p><p><a href="/foxy/connect">Connect your store</a></p>'
+STORE = """<!doctype html><title>Widgets</title><h1>{{ name }}</h1>
+<form method="post" action="/foxy/disconnect"><button>Disconnect</button></form>"""
 
 
 @app.get("/")
@@ -37,7 +53,7 @@ def start() -> ResponseReturnValue:
 @app.get("/foxy/connect")
 def connect() -> ResponseReturnValue:
     """Send the user to Foxy, and remember the request."""
-    authorization = foxy.client.authorization_request(STORE_FULL_ACCESS)
+    authorization = client.authorization_request(STORE_FULL_ACCESS)
     session["foxy"] = authorization.to_dict()
     return redirect(authorization.url)
 
@@ -46,7 +62,7 @@ def connect() -> ResponseReturnValue:
 def callback() -> ResponseReturnValue:
     """Take the user back: with a code, or with an error."""
     try:
-        token = foxy.client.fetch_token(request.args, request=session.pop("foxy", None))
+        token = client.fetch_token(request.args, request=session.pop("foxy", None))
     except AuthorizationError as error:
         app.logger.warning("no access: %s", error)
         if error.error == "access_denied":
@@ -55,7 +71,8 @@ def callback() -> ResponseReturnValue:
     except TokenUnavailableError as error:
         app.logger.warning("no token: %s", error)
         return render_template_string(PAGE, text="Foxy does not answer. Please try again later."), 503
-    session["store_id"] = foxy.connect(token)
+    session["store_id"] = token.store_id
+    client.auth(token, store=grants.for_key(session["store_id"])).flush()  # StoreError if it cannot be saved
     return redirect("/store")
 
 
@@ -64,10 +81,18 @@ def store() -> ResponseReturnValue:
     """Show the user's store."""
     if "store_id" not in session:
         return redirect("/")
-    auth = foxy.auth_of(session["store_id"])
+    auth = client.auth(store=grants.for_key(session["store_id"]))
     try:
-        home = requests.get(foxy.client.environment.api, auth=auth, timeout=10).json()
+        home = requests.get(client.environment.api, auth=auth, timeout=10).json()
         found = requests.get(home["_links"]["fx:store"]["href"], auth=auth, timeout=10).json()
     except LoginRequiredError:
         return render_template_string(PAGE, text="Your store is no longer connected."), 403
-    return render_template_string("<!doctype html><title>Widgets</title><h1>{{ name }}</h1>", name=found["store_name"])
+    return render_template_string(STORE, name=found["store_name"])
+
+
+@app.post("/foxy/disconnect")
+def disconnect() -> ResponseReturnValue:
+    """Forget the user's store, and its token."""
+    if store_id := session.pop("store_id", None):
+        grants.for_key(store_id).delete()
+    return redirect("/", 303)
