@@ -1,4 +1,8 @@
-"""What every test stands on: a clean environment, no way out of this machine, nothing left running."""
+"""
+What every test stands on: a clean environment, no way out of this machine, nothing left running.
+
+The fixture `foxy`, an emulator of the test's own, is that of `foxy_auth.pytest_plugin`.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
 
     from support.servers import Server
 
-    from foxy_auth.emulator import Emulator
-
 # Settings of the machine that the clients or the package would obey.
 FOREIGN_SETTINGS = {"CURL_CA_BUNDLE", "NETRC", "REQUESTS_CA_BUNDLE", "SSLKEYLOGFILE", "SSL_CERT_DIR", "SSL_CERT_FILE"}
 HOMES = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
@@ -28,6 +30,18 @@ HOMES = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_H
 NAME_LOOKUPS = {"socket.getaddrinfo", "socket.gethostbyaddr", "socket.gethostbyname"}
 CONNECTIONS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 DEADLINE = 15.0  # seconds that a thread may take to end after its test
+# Modules whose tests mostly wait: for a program, a server, a browser.
+LONGEST = {
+    "test_chromium",
+    "test_demo",
+    "test_leaving",
+    "test_login",
+    "test_sdk",
+    "test_shared_store",
+    "test_sqlalchemy",
+    "test_start_page",
+    "test_tenants",
+}
 # A skipped test fails the run in CI, unless it is skipped for one of these reasons.
 EXPECTED_SKIPS: frozenset[str] = frozenset()
 
@@ -94,15 +108,6 @@ def nothing_left() -> Iterator[None]:
         pytest.fail(f"tests stay on loopback, and this one asked for {_ways_out}", pytrace=False)
 
 
-@pytest.fixture
-def foxy() -> Iterator[Emulator]:
-    """Give a Foxy of the test's own, on a free port."""
-    from foxy_auth.emulator import Emulator
-
-    with Emulator() as foxy:
-        yield foxy
-
-
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Server]:
     """Run a Redis for the tests, which may stop it if they start it again."""
@@ -128,8 +133,14 @@ def server_url(request: pytest.FixtureRequest) -> Callable[[str], str]:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run on one process more than there are processors: many tests wait."""
-    return (os.cpu_count() or 1) + 1
+    """Run on two processes more than there are processors: many tests wait."""
+    return (os.cpu_count() or 1) + 2
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that take longest, so that none of them is left over for one process at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 def pytest_configure() -> None:

@@ -62,7 +62,8 @@ def draw(readings: list[Reading], caption: str) -> str:
         columns[column] += height + 2 * GAP
     height = max(columns) + 2 * GAP
     shapes += [_text(GAP, height - 38 + 14 * number, line) for number, line in enumerate(caption.split("; "))]
-    size = f"width='{2 * WIDTH + 3 * GAP:.0f}' height='{height:.0f}'"
+    wide, high = f"{2 * WIDTH + 3 * GAP:.0f}", f"{height:.0f}"
+    size = f"viewBox='0 0 {wide} {high}' width='{wide}' height='{high}'"
     background = "<rect width='100%' height='100%' fill='white'/>"
     return f"<svg xmlns='http://www.w3.org/2000/svg' {size}>{background}{''.join(shapes)}</svg>\n"
 

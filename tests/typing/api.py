@@ -13,8 +13,6 @@ import redis
 import requests
 import sqlalchemy
 
-import foxy_auth
-import foxy_auth.stores
 from foxy_auth import (
     CLIENT_FULL_ACCESS,
     FOXY_IO,
@@ -22,12 +20,15 @@ from foxy_auth import (
     SANDBOX,
     STORE_FULL_ACCESS,
     USER_FULL_ACCESS,
+    AuthMethod,
     AuthorizationError,
     AuthorizationRequest,
     Created,
     Environment,
     FoxyAuth,
     FoxyAuthError,
+    GrantType,
+    HttpClient,
     LoginRequiredError,
     OAuthClient,
     Registration,
@@ -48,7 +49,7 @@ from foxy_auth import (
 )
 from foxy_auth.emulator import Call, Emulator, Latch
 from foxy_auth.stores import FileStore, KeyringStore, MemoryStore, RedisStore, SQLAlchemyStore, TokenStore
-from foxy_auth.testing import SharedStoreContract, StoreContract
+from foxy_auth.testing import FoxyClock, SharedStoreContract, StoreContract
 
 
 def keep(token: Token) -> None:
@@ -59,6 +60,7 @@ def keep(token: Token) -> None:
     assert_type(token.obtained_at, float | None)
     assert_type(token.scopes, frozenset[str])
     assert_type(token.store_id, str | None)
+    assert_type(token.expires_in, float | None)
     assert_type(Token.from_dict(token.to_dict()), Token)
 
 
@@ -69,6 +71,31 @@ async def keep_async(token: Token) -> None:
 
 class OwnAuth(FoxyAuth):
     """A subclass."""
+
+
+def auth_of_ones_own(
+    store: TokenStore,
+    http: HttpClient | None = None,
+    *,
+    client_auth_method: AuthMethod = "client_secret_basic",
+    grant_type: GrantType = "refresh_token",
+) -> FoxyAuth:
+    """Wrap the constructor, with the types of its arguments."""
+    return FoxyAuth.from_env(store=store, http=http, client_auth_method=client_auth_method, grant_type=grant_type)
+
+
+class OwnSession(requests.Session):
+    """A session, as CacheControl and requests-cache have it."""
+
+
+def token_clients(store: TokenStore, session: OwnSession) -> None:
+    """Pass every client that can make token requests."""
+    auth_of_ones_own(store)
+    clients: list[HttpClient] = [requests.Session(), session, httpx.Client(), httpx2.Client()]
+    for http in clients:
+        auth_of_ones_own(store, http)
+        OAuthClient("id", "secret", http=http)
+        Environment.discover("https://api.foxycart.com", http=http)
 
 
 def construction(session: requests.Session, client: httpx.Client) -> None:
@@ -92,6 +119,7 @@ def construction(session: requests.Session, client: httpx.Client) -> None:
     )
     assert_type(FoxyAuth.from_env(), FoxyAuth)
     assert_type(OwnAuth.from_env(), OwnAuth)
+    assert_type(OAuthClient.from_env(redirect_uri="https://x.example", http=client), OAuthClient)
     assert_type(OwnAuth.from_env().for_token(Token("access")), FoxyAuth)
     for environment in (PRODUCTION, FOXY_IO, SANDBOX):
         assert_type(environment, Environment)
@@ -112,6 +140,7 @@ def stores(client: redis.Redis, engine: sqlalchemy.Engine) -> None:
         with store.lock(1.0):
             assert_type(store.load(), Token | None)
             store.save(Token("access"))
+            store.delete()
         FoxyAuth(client_id="id", client_secret="secret", store=store)
     table = SQLAlchemyStore(engine)
     table.create_table()
@@ -126,6 +155,9 @@ class OwnStore:
 
     def save(self, token: Token) -> None:
         """Write it."""
+
+    def delete(self) -> None:
+        """Remove it."""
 
     def lock(self, timeout: float) -> AbstractContextManager[object]:
         """Exclude the others."""
@@ -179,15 +211,6 @@ async def async_clients(auth: FoxyAuth) -> None:
     await client2.get("https://api.foxycart.com/", auth=auth)
 
 
-def misspelt(auth: FoxyAuth, own: OwnAuth) -> None:
-    """Use what an auth object or a module does not have; the comments are errors themselves if they are not needed."""
-    auth.get_tokn()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    own.get_tokn()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    foxy_auth.new_client()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    foxy_auth.stores.MemStore()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-    auth.get_token(True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # noqa: FBT003
-
-
 async def tokens(auth: FoxyAuth) -> None:
     """Ask for tokens and headers without a client."""
     assert_type(auth.token, Token | None)
@@ -205,6 +228,8 @@ async def tokens(auth: FoxyAuth) -> None:
         assert_type(same, FoxyAuth)
     auth.close()
     await auth.aclose()
+    auth.logout()
+    await auth.alogout()
 
 
 async def flows(callback: str, query: dict[str, list[str]]) -> None:
@@ -218,7 +243,6 @@ async def flows(callback: str, query: dict[str, list[str]]) -> None:
         http=requests.Session(),
         timeout=5,
     )
-    OAuthClient("id", "secret", client_auth_method="none")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     request = client.authorization_request(STORE_FULL_ACCESS, pkce=False)
     assert_type(request, AuthorizationRequest)
     assert_type(request.url, str)
@@ -230,7 +254,6 @@ async def flows(callback: str, query: dict[str, list[str]]) -> None:
     assert_type(request.to_dict(), dict[str, str | None])
     assert_type(AuthorizationRequest.from_dict(request.to_dict()), AuthorizationRequest)
     session: dict[str, Any] = {"foxy": request.to_dict()}
-    client.fetch_token(callback)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     try:
         token = client.fetch_token(callback, request=session.pop("foxy", None))
     except AuthorizationError as error:
@@ -263,6 +286,9 @@ async def registration() -> None:
     assert_type(registration, Registration)
     assert_type(registration.client, OAuthClient)
     assert_type(registration.url, str | None)
+    assert_type(registration.to_dict(), dict[str, Any])
+    kept = Registration.from_dict(registration.to_dict(), on_token=keep, store=MemoryStore(), http=httpx.Client())
+    assert_type(kept, Registration)
     user = create_user(registration.auth, first_name="Ann", last_name="Lee", email="ann@example.com", on_token=keep)
     assert_type(user, Created)
     assert_type(user.token, Token)
@@ -331,7 +357,12 @@ def errors(auth: FoxyAuth) -> None:
 
 def emulator() -> None:
     """Run a Foxy on loopback."""
-    with Emulator() as foxy:
+    with FoxyClock() as clock, Emulator(control_token="FakeControlToken") as foxy:
+        clock.advance(7200)
+        assert_type(clock.now, float)
+        foxy.serve("/stores/1/transactions", [{"id": 1}, {"id": 2}])
+        foxy.serve("/stores/1/transactions", lambda request: {"method": request.method}, rel="fx:orders", limit=5)
+        assert_type(foxy.variables("user_full_access"), dict[str, str])
         assert_type(foxy, Emulator)
         assert_type(foxy.environment, Environment)
         assert_type(foxy.grant("store_full_access"), Token)
