@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,8 +73,11 @@ ASKED = {
 
 
 @pytest.mark.parametrize("shell", [shell for shell in ASKED if shutil.which(shell)])
-def test_completion(shell: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_completion(
+    shell: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A real shell completes commands, profiles and environments."""
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     save_profile("my-shop", Profile(environment="sandbox"))
     main(["completion", shell])
     words = [("re", 1), ("status --profile my", 3), ("status --environment sand", 3)]
