@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +11,6 @@ from foxy_auth.stores import FileStore
 
 if TYPE_CHECKING:
     from foxy_auth.emulator import Emulator
-
-
-@pytest.fixture
-def free_port() -> int:
-    """Give a port that is free."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @pytest.fixture

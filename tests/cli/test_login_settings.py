@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from support.ports import free_port
 
 from foxy_auth.cli import main
 from foxy_auth.cli.login.flow import Login
@@ -22,8 +23,8 @@ REDIRECT_URI = "http://127.0.0.1:{}/callback"
 
 
 @pytest.fixture(autouse=True)
-def _browser(foxy: Emulator, monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
-    foxy.redirect_uri = REDIRECT_URI.format(free_port)
+def _browser(foxy: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    foxy.redirect_uri = REDIRECT_URI.format(free_port())
 
     def allow(_: Login, url: str) -> None:
         with requests.Session() as browser:

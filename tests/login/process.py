@@ -7,12 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -32,19 +33,6 @@ import json, os, sys
 with open({note!r}, "w") as note:
     json.dump([sys.argv[1:], dict(os.environ)], note)
 """
-
-
-def free_port() -> int:
-    """Return a port that is free on both loopback addresses."""
-    while True:
-        with ExitStack() as opened:
-            first = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
-            port = int(first.getsockname()[1])
-            try:
-                opened.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6))
-            except OSError:
-                continue
-            return port
 
 
 def listening_addresses(port: int) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import requests
-from login.process import TIMEOUT, Login, free_port, login, started
+from login.process import TIMEOUT, Login, login, started
+from support.ports import free_port
 
 from foxy_auth.cli.login.pages import DENIED, QUESTION, USED, WAITING, success_page
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import requests
-from login.process import LOOPBACK, TIMEOUT, free_port, listening_addresses, login
+from login.process import LOOPBACK, TIMEOUT, listening_addresses, login
+from support.ports import free_port
 
 from foxy_auth import FoxyAuth, Token
 from foxy_auth.cli import main

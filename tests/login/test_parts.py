@@ -12,7 +12,8 @@ from queue import SimpleQueue
 from socketserver import TCPServer
 
 import pytest
-from login.process import free_port, listening_addresses
+from login.process import listening_addresses
+from support.ports import free_port
 
 from foxy_auth import Token
 from foxy_auth.cli.exit_status import PortUnavailableError

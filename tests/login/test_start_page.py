@@ -13,7 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
-from login.process import TIMEOUT, free_port, login, started
+from login.process import TIMEOUT, login, started
+from support.ports import free_port
 from support.users import NOBODY, acting_as_nobody, needs_root
 
 from foxy_auth.cli.login.peer import user_of

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.browser import DEADLINE, Browser
+from support.ports import free_port
 from support.waiting import wait_until
 
 from foxy_auth.emulator import Emulator
@@ -100,12 +101,6 @@ def documented_command(name: str) -> list[str]:
     [last] = re.findall(r"^    export .*\n    (.+)$", text, re.MULTILINE)
     program, *arguments = last.split()
     return arguments if program == "python" else ["-m", program, *arguments]
-
-
-def free_port() -> int:
-    """Return a port that is free at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 def listens(port: int) -> bool:

@@ -16,6 +16,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
+from support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ class Server:
             pytest.skip(f"{self.program} is not installed: apt-get install {self.package}")
         self.found = found
         self.folder = Path(mkdtemp(prefix=f"foxy-auth-{self.program}-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: subprocess.Popen[bytes] | None = None
         self._as: dict[str, str] = {}
@@ -238,6 +239,7 @@ class MariaDB(Server):
             install,
             "--no-defaults",
             f"--datadir={self.folder}/data",
+            f"--tmpdir={self.folder}",  # in a common one, a server removes the files of another
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--skip-name-resolve",
@@ -247,6 +249,7 @@ class MariaDB(Server):
         """Listen on the port only, and be fast."""
         return [
             *("--no-defaults", f"--datadir={self.folder}/data", f"--socket={self.folder}/socket"),
+            f"--tmpdir={self.folder}",
             *("--bind-address=127.0.0.1", f"--port={self.port}", "--skip-name-resolve"),
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--performance-schema=OFF"),
         ]
@@ -264,12 +267,6 @@ def running(name: str) -> Iterator[Server]:
         yield server
     finally:
         server.remove()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _account(name: str) -> str | None:
