@@ -104,7 +104,7 @@ class Environment:
 
     def __repr__(self) -> str:
         """Name one of the provider's environments; show how another is made."""
-        names = (name for name in ("PRODUCTION", "FOXY_IO", "SANDBOX") if globals()[name] == self)
+        names = (name for name, known in KNOWN.items() if known == self)
         arguments = ", ".join(f"{name}={value!r}" for name, value in arguments_of(self).items())
         return next(names, f"Environment({arguments})")
 
@@ -190,7 +190,7 @@ def check_environment(value: object) -> None:
     if isinstance(value, str):
         name = value.strip().upper()
         of_text = "Environment(api=…) of that address" if "/" in name else hint
-        hint = f"{name} (from foxy_auth import {name})" if name in {"PRODUCTION", "SANDBOX", "FOXY_IO"} else of_text
+        hint = f"{name} (from foxy_auth import {name})" if name in KNOWN else of_text
     what = f"the class {value.__name__} itself" if isinstance(value, type) else type(value).__name__
     raise TypeError(f"environment takes {hint}, not {what}")
 
@@ -250,10 +250,14 @@ SANDBOX = Environment(
 )
 
 
+# All of the provider's, by their names here.
+KNOWN = {"PRODUCTION": PRODUCTION, "FOXY_IO": FOXY_IO, "SANDBOX": SANDBOX}
+
+
 def known_environment(api: str) -> Environment:
     """Return the environment whose API home is *api*, which is one of the provider's or a new one."""
     given = Environment(api=api)
     if urlsplit(api).path.strip("/"):
         return given
-    known = {Origin.of(environment.api): environment for environment in (PRODUCTION, FOXY_IO, SANDBOX)}
+    known = {Origin.of(environment.api): environment for environment in KNOWN.values()}
     return known.get(Origin.of(api), given)

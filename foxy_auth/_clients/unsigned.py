@@ -7,9 +7,7 @@ from typing import cast
 
 from foxy_auth._events import record
 from foxy_auth._oauth.origin import Origin
-from foxy_auth.environment import FOXY_IO, PRODUCTION, SANDBOX, Environment
-
-KNOWN = {"PRODUCTION": PRODUCTION, "FOXY_IO": FOXY_IO, "SANDBOX": SANDBOX}
+from foxy_auth.environment import KNOWN, Environment
 
 
 def note_unsigned(auth: object, url: str, environment: Environment) -> None:
