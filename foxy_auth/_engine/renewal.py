@@ -367,11 +367,13 @@ class SharedRenewal:
         except Exception as error:  # noqa: BLE001 - a store of the user raises what it likes
             failure = self._failure("read", error)
             raise failure from failure.__cause__
-        if isinstance(stored, Token):
-            self._check_environment(stored)
-        if stored is None or isinstance(stored, Token):
-            return stored
-        raise StoreError(f"the store's load returned {kind(stored)}, not a Token or None; Token.from_dict(…) makes one")
+        if stored is None:
+            return None
+        if not isinstance(stored, Token):
+            message = f"the store's load returned {kind(stored)}, not a Token or None; Token.from_dict(…) makes one"
+            raise StoreError(message)
+        self._check_environment(stored)
+        return stored
 
     def _check_environment(self, stored: Token) -> None:
         """Refuse the token of another environment: it must not be sent to this one, nor be replaced by its tokens."""
