@@ -11,7 +11,7 @@ import foxy_auth
 from foxy_auth._clients.httpx import HttpxAuth
 from foxy_auth._clients.requests import RequestsAuth
 from foxy_auth._libraries import HttpClient
-from foxy_auth._oauth import VERSION_HEADER
+from foxy_auth._oauth import URL_VARIABLE, VARIABLES, VERSION_HEADER
 from foxy_auth._secrets import Secret, guarded, guarded_class
 from foxy_auth.environment import PRODUCTION, Environment, check_environment, known_environment
 
@@ -29,14 +29,6 @@ GrantType = Literal["refresh_token", "client_credentials"]
 TIMEOUT = 10.0
 REFRESH_AHEAD = 300.0
 LEEWAY = 60.0
-
-VARIABLES = {
-    "client_id": "FOXY_API_CLIENT_ID",
-    "client_secret": "FOXY_API_CLIENT_SECRET",
-    "refresh_token": "FOXY_API_REFRESH_TOKEN",
-}
-URL_VARIABLE = "FOXY_API_URL"
-
 
 # What an auth object claims to be, by its true class and the `Auth` of httpx and httpx2, where they are loaded.
 _CLASSES: dict[tuple[Any, ...], Any] = {}
@@ -463,8 +455,8 @@ def read_variables(
         )
     values = {name: variables.get(VARIABLES[name], "").strip() for name in names}
     if missing := [VARIABLES[name] for name, value in values.items() if not value and name not in may_lack]:
-        names = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
-        raise ValueError(f"set the environment variable{'s' if missing[1:] else ''} {names}")
+        listed = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
+        raise ValueError(f"set the environment variable{'s' if missing[1:] else ''} {listed}")
     found: dict[str, Any] = {name: value for name, value in values.items() if value}
     if url := variables.get(URL_VARIABLE, "").strip():
         try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from foxy_auth._oauth import URL_VARIABLE, VARIABLES
 from foxy_auth.cli.profiles import DEFAULT, NAME, Profile, load_profile, profile_names, profiles_path, token_path
 from foxy_auth.cli.store_address import EXAMPLES, StoreAddress
 from foxy_auth.cli.terminal import warnings_shown
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from foxy_auth.auth import FoxyAuth
     from foxy_auth.stores import TokenStore
 
-CLIENT_ID = "FOXY_API_CLIENT_ID"
-CLIENT_SECRET = "FOXY_API_CLIENT_SECRET"  # noqa: S105 - a name
-REFRESH_TOKEN = "FOXY_API_REFRESH_TOKEN"  # noqa: S105 - a name
-API_URL = "FOXY_API_URL"
+CLIENT_ID, CLIENT_SECRET, REFRESH_TOKEN = (VARIABLES[name] for name in ("client_id", "client_secret", "refresh_token"))
+API_URL = URL_VARIABLE
 STORE = "FOXY_AUTH_STORE"
 PROFILE = "FOXY_AUTH_PROFILE"
 ENCRYPTION_KEY = "FOXY_AUTH_ENCRYPTION_KEY"
